@@ -1,0 +1,11 @@
+//! The reading engine of a CIC kiosk: bytes of a scanned or digital credit report in, the cloud
+//! API's JSON out.
+//!
+//! A page goes one way, and each step owns its data: [`page`] decodes and straightens, [`ocr`]
+//! finds and reads lines, [`report`] makes sections, tables and fields of them, and [`engine`]
+//! chains the three. The library opens no file and no socket, and reads no clock.
+
+#![forbid(unsafe_code)]
+
+pub mod geometry;
+pub mod text;

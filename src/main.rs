@@ -1,0 +1,5 @@
+//! The command line, nothing else.
+
+#![forbid(unsafe_code)]
+
+fn main() {}
