@@ -8,4 +8,5 @@
 #![forbid(unsafe_code)]
 
 pub mod geometry;
+pub mod report;
 pub mod text;
