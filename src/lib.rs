@@ -9,4 +9,5 @@
 
 pub mod geometry;
 pub mod page;
+pub mod report;
 pub mod text;
