@@ -151,7 +151,7 @@ impl Page {
     /// on its head. A text layer is dropped: it is upright by itself.
     #[must_use]
     pub fn turned(mut self, quarter_turns: u8) -> Self {
-        if quarter_turns % 4 != 0 {
+        if !quarter_turns.is_multiple_of(4) {
             self.image = turned(self.image, quarter_turns);
             self.text = None;
         }

@@ -146,10 +146,8 @@ fn draw(page: &PdfPage<'_>, scale: f32) -> Result<DynamicImage, PageError> {
 fn quarter_turns(picture: &Picture) -> Option<u8> {
     let [a, b, c, d, ..] = picture.transform.as_coeffs();
     let (across, down) = (a.hypot(b), c.hypot(d));
-    if !(across.max(down) <= 1.05 * across.min(down)) {
-        return None;
-    }
-    let along = |x: f64, y: f64| x > 0.999 * across && y > 0.999 * down;
+    let even = across.max(down) <= 1.05 * across.min(down);
+    let along = |x: f64, y: f64| even && x > 0.999 * across && y > 0.999 * down;
     [along(a, d), along(b, -c), along(-a, -d), along(-b, c)]
         .iter()
         .position(|&is| is)
