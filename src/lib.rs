@@ -8,4 +8,6 @@
 #![forbid(unsafe_code)]
 
 pub mod geometry;
+pub mod ocr;
+pub mod stage;
 pub mod text;
