@@ -9,5 +9,7 @@
 
 pub mod geometry;
 pub mod ocr;
+pub mod page;
+pub mod report;
 pub mod stage;
 pub mod text;

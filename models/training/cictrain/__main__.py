@@ -1,0 +1,167 @@
+"""`python -m cictrain STEP --work DIR --out DIR`: from nothing to the models, their manifest and their card.
+
+Every step leaves its result on disk and can be run again: a pool that is large enough is not filled further, a training
+resumes at its checkpoint, and a finished one does nothing.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def main() -> int:
+    steps = {
+        "pages": pages,
+        "validation": validation,
+        "recogniser": recogniser,
+        "detector": detector,
+        "export": export,
+        "quantise": quantise,
+        "evaluate": evaluate,
+        "card": card,
+        "all": everything,
+    }
+    parser = argparse.ArgumentParser(prog="cictrain", description=__doc__.splitlines()[0])
+    parser.add_argument("step", choices=steps)
+    parser.add_argument("--work", type=Path, required=True, help="folder of pools, checkpoints and measurements")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[2], help="folder of the models")
+    parser.add_argument("--minutes", type=float, help="training time (recogniser: 90, detector: 50)")
+    parser.add_argument("--pages", type=int, default=1500, help="pages of the training pool")
+    parser.add_argument("--drawn", type=int, default=60_000, help="lines drawn alone, for the start of the training pool")
+    parser.add_argument("--seed", type=int, default=1_000_000, help="first seed of the training pages")
+    parser.add_argument("--validation-pages", type=int, default=12, help="validation pages of each kind")
+    parser.add_argument("--threads", type=int, default=1, help="threads of this process")
+    options = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = str(options.threads)  # before torch is loaded
+    import cv2
+    import torch
+
+    cv2.setNumThreads(options.threads)
+    torch.set_num_threads(options.threads)
+    steps[options.step](options)
+    return 0
+
+
+def pages(options):
+    """Draws the training pool: lines alone first, because those are quick and a training can start with them."""
+    from . import pool
+
+    folder = options.work / "pool" / "train"
+    drawn = sum(len(shard.texts) for shard in pool.line_shards(folder).values() if set(shard.kinds) == {"drawn"})
+    if drawn < options.drawn:
+        pool.fill_lines(folder, options.drawn - drawn, options.seed - 1 - drawn)
+    done = len(list(folder.glob("page-*.json")))
+    if done < options.pages:
+        pool.fill_pages(folder, options.pages - done, options.seed + done)
+
+
+def validation(options):
+    from . import pool
+
+    pool.fill_validation(options.work / "pool" / "validation", options.validation_pages, drawn=1000)
+
+
+def recogniser(options):
+    from . import train_recogniser
+
+    train_recogniser.train(options.work, options.minutes or 90)
+
+
+def detector(options):
+    from . import train_detector
+
+    train_detector.train(options.work, options.minutes or 50)
+
+
+def kinds(options) -> list[str]:
+    """The models that have been trained so far."""
+    return [kind for kind in ("detector", "recogniser") if checkpoint(options, kind).exists()]
+
+
+def checkpoint(options, kind: str) -> Path:
+    return options.work / "ckpt" / f"{kind}.pt"
+
+
+def export(options):
+    from . import evaluate, export
+
+    for kind in kinds(options):
+        path = evaluate.model_path(options.out, kind, "fp32")
+        export.export(kind, export.network(kind, checkpoint(options, kind)), path)
+        print(path.name, path.stat().st_size, "bytes")
+
+
+def quantise(options):
+    from . import evaluate
+
+    for kind in kinds(options):
+        choice = evaluate.choose(kind, options.out, options.work)
+        (options.work / f"{kind}-choice.json").write_text(json.dumps(choice))
+
+
+def evaluate(options):
+    from . import evaluate
+
+    for kind in kinds(options):
+        result = evaluate.measure(kind, options.out, options.work)
+        (options.work / f"{kind}-result.json").write_text(json.dumps(result, indent=1))
+        for precision, figures in result.items():
+            print(kind, precision, figures["milliseconds"], "ms by threads")
+            for paper, row in figures["accuracy"].items():
+                print("   ", paper, row)
+
+
+def card(options):
+    from . import card
+
+    found = kinds(options)
+    results = {kind: json.loads((options.work / f"{kind}-result.json").read_text()) for kind in found}
+    choices = {kind: json.loads((options.work / f"{kind}-choice.json").read_text()) for kind in found}
+    trained = {kind: history(options, kind) for kind in found}
+    (options.out / "manifest.toml").write_text(card.manifest(options.out, results, trained))
+    (options.out / "CARD.md").write_text(card.card(options.out, results, choices, trained))
+
+
+def history(options, kind: str) -> str:
+    """One sentence on how a model was trained."""
+    import torch
+
+    from . import pool
+
+    state = torch.load(checkpoint(options, kind), map_location="cpu", weights_only=True)
+    folder = options.work / "pool" / "train"
+    page_count = len(list(folder.glob("page-*.json")))
+    if kind == "detector":
+        data = f"{page_count} generated pages"
+    else:
+        count = sum(len(shard.texts) for shard in pool.line_shards(folder).values())
+        data = f"{count} lines, cut from {page_count} generated pages or drawn alone"
+    return (
+        f"From random weights with AdamW on one cycle of the rate, {state['steps']} steps in {state['elapsed'] / 60:.0f} minutes, "
+        f"on {data}; the weights are a moving average."
+    )
+
+
+def everything(options):
+    """All steps; the trainings run beside the drawing of pages, each in a process of its own."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "all"]
+    background = [
+        subprocess.Popen([sys.executable, "-m", "cictrain", step, *arguments]) for step in ("pages", "recogniser", "detector")
+    ]
+    try:
+        validation(options)
+        for process in background:
+            if process.wait() != 0:
+                raise SystemExit(f"the step {process.args[3]} failed")
+    finally:
+        for process in background:
+            process.terminate()
+    for step in (export, quantise, evaluate, card):
+        step(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

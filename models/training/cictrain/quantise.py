@@ -1,0 +1,101 @@
+"""Static int8 models: QDQ, weights per channel in S8, activations calibrated on generated pages and lines.
+
+Several ways to calibrate are tried and measured on validation data; the one with the best score is kept.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from . import lines, pool, train_detector
+from .export import INPUTS, finish
+
+# Name, activations, calibration. Weights are always S8, seven bits where the runtime's x86 kernels could saturate.
+RECIPES = (
+    ("u8-minmax", QuantType.QUInt8, CalibrationMethod.MinMax, {}),
+    ("u8-percentile", QuantType.QUInt8, CalibrationMethod.Percentile, {"CalibPercentile": 99.995}),
+    ("s8-minmax", QuantType.QInt8, CalibrationMethod.MinMax, {}),
+    ("s8-percentile", QuantType.QInt8, CalibrationMethod.Percentile, {"CalibPercentile": 99.995}),
+)
+CALIBRATION_LINES, CALIBRATION_WIDTH = 384, 256
+CALIBRATION_PAGES, CALIBRATION_CROP = 24, 448
+
+
+class Samples(CalibrationDataReader):
+    def __init__(self, name: str, arrays: list[np.ndarray]):
+        self.feeds = iter([{name: array} for array in arrays])
+
+    def get_next(self):
+        return next(self.feeds, None)
+
+
+def line_samples(folder: Path, rng: np.random.Generator) -> list[np.ndarray]:
+    """Batches of training lines of one width (percentile calibration asks for one shape)."""
+    crops = [shard.crop(n) for shard in pool.line_shards(folder).values() for n in range(0, len(shard.texts), 37)]
+    fitting = [crop for crop in crops if CALIBRATION_WIDTH // 3 <= crop.shape[1] <= CALIBRATION_WIDTH]
+    chosen = [fitting[i] for i in rng.permutation(len(fitting))[:CALIBRATION_LINES]]
+    return [lines.batch(chosen[i : i + 16], CALIBRATION_WIDTH) for i in range(0, len(chosen) - 15, 16)]
+
+
+def page_samples(folder: Path, rng: np.random.Generator) -> list[np.ndarray]:
+    """Square crops of training pages."""
+    pages = list(pool.pages(folder).values())
+    chosen = [pages[i] for i in rng.permutation(len(pages))[:CALIBRATION_PAGES]]
+    samples = []
+    for page in chosen:
+        image = train_detector.page_input(page.image)
+        height, width = image.shape[2:]
+        for _ in range(2):
+            y, x = (int(rng.integers(0, max(1, side - CALIBRATION_CROP + 1))) for side in (height, width))
+            cut = image[:, :, y : y + CALIBRATION_CROP, x : x + CALIBRATION_CROP]
+            if cut.shape[2:] == (CALIBRATION_CROP, CALIBRATION_CROP):
+                samples.append(np.ascontiguousarray(cut))
+    return samples
+
+
+def quantise(kind: str, source: Path, target: Path, samples: list[np.ndarray], recipe, exclude: tuple[str, ...] = ()) -> Path:
+    """Writes the int8 form of `source` to `target`; nodes named in `exclude` stay in floating point."""
+    _, activations, method, options = recipe
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = Path(folder) / "prepared.onnx"
+        quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+        quantize_static(
+            str(prepared),
+            str(target),
+            Samples(INPUTS[kind], samples),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv", "Relu", "Add", "Resize"],
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            activation_type=activations,
+            calibrate_method=method,
+            nodes_to_exclude=list(exclude),
+            extra_options=options,
+        )
+    model = onnx.load(target)
+    finish(model, kind)
+    onnx.save(model, target)
+    return target
+
+
+def convolutions(path: Path) -> list[str]:
+    return [node.name for node in onnx.load(path).graph.node if node.op_type == "Conv"]
+
+
+def session(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def runner(path: Path, threads: int = 1):
+    """The model as a function from its input array to its output array."""
+    model = session(path, threads)
+    name = model.get_inputs()[0].name
+    return lambda array: model.run(None, {name: array})[0]

@@ -1,0 +1,84 @@
+"""What both trainings share: a schedule over time, checkpoints that carry it on, and averaged weights."""
+
+import copy
+import math
+import os
+import time
+from pathlib import Path
+
+import torch
+
+
+def rate(progress: float, peak: float, warm: float = 0.04) -> float:
+    """One cycle: up to `peak` over the first `warm` of the time, then down along a cosine to nearly nothing."""
+    if progress < warm:
+        return peak * (0.04 + 0.96 * progress / warm)
+    return peak * (0.004 + 0.996 * (1 + math.cos(math.pi * min(1.0, (progress - warm) / (1 - warm)))) / 2)
+
+
+class Average:
+    """Exponential moving average of a network's weights and statistics; `net` is ready for evaluation."""
+
+    def __init__(self, net: torch.nn.Module, horizon: int = 500):
+        self.net = copy.deepcopy(net).eval().requires_grad_(False)
+        self.horizon = horizon
+
+    @torch.no_grad()
+    def update(self, net: torch.nn.Module, steps: int):
+        weight = max(1 / self.horizon, 1 / (steps / 5 + 1))
+        mine, theirs = list(self.net.state_dict().values()), list(net.state_dict().values())
+        floats = [(a, b) for a, b in zip(mine, theirs) if a.is_floating_point()]
+        torch._foreach_lerp_([a for a, _ in floats], [b for _, b in floats], weight)
+
+
+class Run:
+    """A training's clock and its checkpoint. The clock runs on over resumptions; waiting for data does not count."""
+
+    def __init__(self, path: Path, minutes: float, net, optimiser, average: Average, save_every: float = 180.0):
+        self.path, self.seconds, self.save_every = Path(path), minutes * 60, save_every
+        self.net, self.optimiser, self.average = net, optimiser, average
+        self.elapsed, self.steps, self.saved = 0.0, 0, time.monotonic()
+        self.mark = time.monotonic()
+        if self.path.exists():
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            net.load_state_dict(state["net"])
+            average.net.load_state_dict(state["average"])
+            optimiser.load_state_dict(state["optimiser"])
+            self.elapsed, self.steps = state["elapsed"], state["steps"]
+
+    def progress(self) -> float:
+        return min(1.0, self.elapsed / self.seconds)
+
+    def over(self) -> bool:
+        return self.elapsed >= self.seconds
+
+    def wait(self, seconds: float):
+        time.sleep(seconds)
+        self.mark = time.monotonic()
+
+    def step_done(self):
+        now = time.monotonic()
+        self.elapsed, self.mark = self.elapsed + now - self.mark, now
+        self.steps += 1
+        if now - self.saved > self.save_every:
+            self.save()
+
+    def save(self):
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        state = {
+            "net": self.net.state_dict(),
+            "average": self.average.net.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "elapsed": self.elapsed,
+            "steps": self.steps,
+        }
+        partial = self.path.with_suffix(".partial")
+        torch.save(state, partial)
+        os.replace(partial, self.path)
+        self.saved = time.monotonic()
+
+
+def averaged(path: Path, net: torch.nn.Module) -> torch.nn.Module:
+    """`net` with the averaged weights of a checkpoint, ready for evaluation."""
+    net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["average"])
+    return net.eval()

@@ -1,0 +1,196 @@
+"""Trains the recogniser with CTC on a pool of line crops that may still be growing.
+
+The schedule follows time, not steps: a run asked for 90 minutes warms up, anneals and ends after 90 minutes of training
+on any machine, however often it was stopped and resumed in between. The weights that are kept are a moving average.
+"""
+
+import math
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from . import lines, pool
+from .alphabet import decode, encode
+from .nets import TIME_STRIDE, Recogniser
+from .schedule import Average, Run, rate
+
+PEAK_RATE = 2.5e-3
+PIXELS_PER_BATCH = 12_288  # px of width in one batch, padding included
+DRAW = 6_144  # lines drawn from the pool at a time, then sorted by width into batches
+LINES_TO_START = 10_000  # lines the pool must hold before training begins
+VALUE = set("0123456789.,/-:() ")
+
+
+def is_value(text: str) -> bool:
+    """Amounts, dates, codes and numbers: digits with the punctuation that goes with them."""
+    return any(c.isdigit() for c in text) and set(text) <= VALUE
+
+
+class Sampler:
+    """Draws lines from a pool. A text that occurs often counts for less each time; values and short lines for more."""
+
+    def __init__(self, folder: Path, rng: np.random.Generator):
+        self.folder, self.rng, self.shards = folder, rng, {}
+
+    def refresh(self) -> int:
+        before = len(self.shards)
+        self.shards = pool.line_shards(self.folder, self.shards)
+        if len(self.shards) == before:
+            return len(self.weights) if before else 0
+        self.where = [(shard, n) for shard in self.shards.values() for n in range(len(shard.texts))]
+        texts = [shard.texts[n] for shard, n in self.where]
+        often = Counter(texts)
+        weights = np.array([often[text] ** -0.55 for text in texts])
+        weights *= [1.5 if is_value(t) else 1.3 if len(t) < 4 or t.isupper() else 1.0 for t in texts]
+        self.weights = weights / weights.sum()
+        return len(texts)
+
+    def batches(self):
+        """One draw as (images [N, 1, 40, W], labels, label lengths), narrow and wide batches mixed."""
+        chosen = self.rng.choice(len(self.where), DRAW, p=self.weights)
+        rows = []
+        for index in chosen:
+            shard, number = self.where[index]
+            cut = lines.augment(shard.crop(number), self.rng)
+            if lines.readable(cut, shard.texts[number]) and cut.shape[1] <= lines.MAX_WIDTH:
+                rows.append((cut, encode(shard.texts[number])))
+        rows.sort(key=lambda row: row[0].shape[1] + self.rng.uniform(0, 24))
+        groups, group, width = [], [], 0
+        for row in rows:
+            wider = max(width, lines.padded_width(row[0].shape[1]))
+            if group and wider * (len(group) + 1) > PIXELS_PER_BATCH:
+                groups.append((group, width))
+                group, wider = [], lines.padded_width(row[0].shape[1])
+            group.append(row)
+            width = wider
+        groups.append((group, width))
+        for which in self.rng.permutation(len(groups)):
+            group, width = groups[which]
+            # The engine pads to wide steps: let the network see much white after the text, too.
+            if self.rng.random() < 0.2:
+                width = min(lines.MAX_WIDTH, width + lines.WIDTH_STEP * int(self.rng.integers(1, 5)))
+            images = lines.batch([cut for cut, _ in group], width)
+            labels = np.concatenate([label for _, label in group])
+            yield torch.from_numpy(images), torch.from_numpy(labels), torch.tensor([len(label) for _, label in group])
+
+
+def loss_of(net, images, labels, lengths, device):
+    """Mean CTC loss per character."""
+    images = images.to(device).to(memory_format=torch.channels_last)
+    with torch.autocast(device.type, torch.bfloat16):
+        logits = net(images)
+    steps = torch.full((len(images),), logits.shape[1])
+    logs = logits.float().log_softmax(-1).transpose(0, 1)
+    total = F.ctc_loss(logs, labels.to(device), steps, lengths, reduction="sum", zero_infinity=True)
+    return total / lengths.sum()
+
+
+def distance(a: str, b: str) -> int:
+    """Levenshtein distance in characters."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        previous, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (x != y))
+    return row[-1]
+
+
+class Score:
+    """Character error rate and share of lines read exactly."""
+
+    def __init__(self):
+        self.errors = self.characters = self.exact = self.lines = 0
+
+    def add(self, truth: str, read: str):
+        self.errors += distance(truth, read) if truth != read else 0
+        self.characters += len(truth)
+        self.exact += truth == read
+        self.lines += 1
+
+    def figures(self) -> dict:
+        return {
+            "cer": round(self.errors / max(1, self.characters), 5),
+            "exact": round(self.exact / max(1, self.lines), 4),
+            "lines": self.lines,
+        }
+
+
+def evaluate(read, shards, limit: int | None = None) -> dict[str, dict]:
+    """Scores by kind, over all and over values. `read(images [N, 1, 40, W] float32)` gives logits [N, W / 4, CLASSES]."""
+    rows = []
+    for shard in shards.values():
+        count = len(shard.texts)
+        picked = range(count) if limit is None or count <= limit else np.linspace(0, count - 1, limit).astype(int)
+        rows += [(shard.crop(n), shard.texts[n], shard.kinds[n]) for n in picked]
+    rows.sort(key=lambda row: row[0].shape[1])
+    scores = defaultdict(Score)
+    for start in range(0, len(rows), 32):
+        group = rows[start : start + 32]
+        width = lines.padded_width(max(cut.shape[1] for cut, _, _ in group))
+        best = np.asarray(read(lines.batch([cut for cut, _, _ in group], width))).argmax(-1)
+        for (_, truth, kind), codes in zip(group, best):
+            text = " ".join(decode(codes).split())
+            for name in ("all", kind) + (("values",) if is_value(truth) else ()):
+                scores[name].add(truth, text)
+    return {name: score.figures() for name, score in sorted(scores.items())}
+
+
+def reader(net: torch.nn.Module, device):
+    """The `read` of `evaluate` for a torch network."""
+
+    def read(images):
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+            return net(torch.from_numpy(images).to(device)).float().cpu().numpy()
+
+    return read
+
+
+def train(work: Path, minutes: float, validate_every: float = 8.0) -> Path:
+    """Trains until `minutes` of training have passed over all runs in `work`; gives the checkpoint's path."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    net = Recogniser().to(device).to(memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.02)
+    average = Average(net)
+    run = Run(work / "ckpt" / "recogniser.pt", minutes, net, optimiser, average)
+    rng = np.random.default_rng((7, run.steps))
+    sampler = Sampler(work / "pool" / "train", rng)
+    recent, seen = [], 0
+    next_validation = time.monotonic() + 60 * validate_every
+    while not run.over():
+        count = sampler.refresh()
+        if count < LINES_TO_START:
+            run.wait(5)
+            continue
+        for images, labels, lengths in sampler.batches():
+            for group in optimiser.param_groups:
+                group["lr"] = rate(run.progress(), PEAK_RATE)
+            net.train()
+            loss = loss_of(net, images, labels, lengths, device)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(net.parameters(), 2.0)
+            optimiser.step()
+            run.step_done()
+            average.update(net, run.steps)
+            recent.append(loss.item())
+            seen += len(images)
+            if run.steps % 100 == 0:
+                print(
+                    f"{run.elapsed / 60:6.1f} min, step {run.steps}, loss {np.mean(recent[-100:]):.4f}, "
+                    f"{seen} lines seen, pool {count}",
+                    flush=True,
+                )
+                if not math.isfinite(recent[-1]):
+                    raise RuntimeError("the loss is no number any more: lower PEAK_RATE")
+            if run.over():
+                break
+        if time.monotonic() > next_validation:
+            validation = pool.line_shards(work / "pool" / "validation")
+            print("validation", evaluate(reader(average.net, device), validation, limit=150), flush=True)
+            next_validation = time.monotonic() + 60 * validate_every
+    run.save()
+    return run.path
