@@ -9,6 +9,8 @@
 
 pub mod eval;
 pub mod geometry;
+pub mod ocr;
 pub mod page;
 pub mod report;
+pub mod stage;
 pub mod text;
