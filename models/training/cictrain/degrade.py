@@ -17,13 +17,15 @@ from .draw import ASCENT, DESCENT
 from .types import DrawnPage
 
 KINDS = ("digital", "scan", "copy", "fax", "camera")
+#: A photo whose sheet was already found, cut out and straightened: what a reader sees of most photos.
+RECTIFIED = "rectified"
 
 _GRID = 16  # px between the points at which a warp is computed; between them it is interpolated
 
 
 def degrade(page: DrawnPage, kind: str, rng: np.random.Generator) -> DrawnPage:
-    """The page after `kind` of treatment; the argument stays as it is."""
-    return {"digital": _digital, "scan": _scan, "copy": _copy, "fax": _fax, "camera": _camera}[kind](page, rng)
+    """The page after one of `KINDS` of treatment, or `RECTIFIED`; the argument stays as it is."""
+    return _TREATMENTS[kind](page, rng)
 
 
 # Geometry
@@ -96,8 +98,7 @@ class Warp:
         grid = self.backward(np.stack(np.meshgrid(x, y), -1)).astype(np.float32) - 0.5
         full = cv2.resize(grid, (columns * _GRID, rows * _GRID), interpolation=cv2.INTER_LINEAR)
         full = full[_GRID : _GRID + size[1], _GRID : _GRID + size[0]]
-        coarse, fine = cv2.convertMaps(np.ascontiguousarray(full), None, cv2.CV_16SC2)
-        return cv2.remap(image, coarse, fine, cv2.INTER_LINEAR, dst=target, **options)
+        return cv2.remap(image, full, None, cv2.INTER_LINEAR, dst=target, **options)
 
     def page(self, page: DrawnPage, image: np.ndarray, size: tuple[int, int], background) -> DrawnPage:
         """The warped page; `image` stands in for the page's own pixels."""
@@ -305,7 +306,7 @@ def _copy(page: DrawnPage, rng: np.random.Generator) -> DrawnPage:
     if chance(rng, 0.6):
         image = _strokes(image, float(rng.uniform(-0.9, 0.9)) * min(1.0, unit))
     if chance(rng, 0.4):
-        image = _broken(image, rng, float(rng.uniform(0.2, 1.0)))
+        image = _broken(image, rng, float(rng.uniform(0.1, 0.75)))
     if chance(rng, 0.1):
         image = _bleed(image, rng)
     lid = int(choice(rng, (255, 255, 235, 0, 30)))
@@ -462,10 +463,18 @@ def _motion(image: np.ndarray, length: float, rng: np.random.Generator) -> np.nd
 
 
 def _camera(page: DrawnPage, rng: np.random.Generator) -> DrawnPage:
-    """A photo of the sheet on a table; or one whose sheet was already cut out, with what distortion that leaves."""
+    """A photo of the sheet on a table."""
+    return _photo(page, rng, cut_out=False)
+
+
+def _rectified(page: DrawnPage, rng: np.random.Generator) -> DrawnPage:
+    """A photo cut to the sheet, with the distortion that straightening leaves."""
+    return _photo(page, rng, cut_out=True)
+
+
+def _photo(page: DrawnPage, rng: np.random.Generator, cut_out: bool) -> DrawnPage:
     image, unit = page.image, _unit(page)
     height, width = image.shape[:2]
-    cut_out = chance(rng, 0.45)
     if chance(rng, 0.1):
         image = _bleed(image, rng)
     if chance(rng, 0.5):  # the printer's black and the paper's white
@@ -503,3 +512,6 @@ def _camera(page: DrawnPage, rng: np.random.Generator) -> DrawnPage:
     if chance(rng, 0.8):
         image = _jpeg(image, int(rng.integers(45, 95)))
     return replace(out, image=image)
+
+
+_TREATMENTS = {"digital": _digital, "scan": _scan, "copy": _copy, "fax": _fax, "camera": _camera, RECTIFIED: _rectified}

@@ -51,6 +51,11 @@ class FontPath:
     missing: frozenset  # characters of the alphabet it lacks; none of them a letter or a digit
 
 
+def _has_ink(path: str, character: str) -> bool:
+    """Some faces map a mark to an empty glyph; their letters can be trusted."""
+    return character.isascii() or character.isalnum() or sized(path, 12.0).getmask(character).getbbox() is not None
+
+
 def _face(path: str) -> FontPath | None:
     name = Path(path).stem
     if _UNUSABLE.search(name):
@@ -64,7 +69,7 @@ def _face(path: str) -> FontPath | None:
         variable = "fvar" in font
     except Exception:  # a broken file among the system's fonts is not this program's affair
         return None
-    missing = frozenset(c for c in ALPHABET if ord(c) not in cmap)
+    missing = frozenset(c for c in ALPHABET if ord(c) not in cmap or not _has_ink(path, c))
     # A variable font's default instance shows one weight only; its static neighbours serve better.
     if variable or any(c.isalnum() for c in missing):
         return None
@@ -140,14 +145,23 @@ def text_width(text: str, face: FontPath, px: float) -> float:
     return sum(_length(path, px, piece) for piece, path in _runs(text, face))
 
 
+@lru_cache(maxsize=50_000)
+def _side_inks(path: str, px: float, letter: str) -> tuple[float, float]:
+    """Left and right edge of a letter's ink from its origin. (Pillow's own boxes take in the bearings.)"""
+    mask, offset = sized(path, px).getmask2(letter, mode="L", anchor="ls")
+    ink = mask.getbbox()
+    if ink is None:
+        return 0.0, _length(path, px, letter)
+    return ink[0] + offset[0], ink[2] + offset[0]
+
+
 def _ink(text: str, face: FontPath, px: float, x: float) -> tuple[float, float]:
     """Left and right edge of the ink when the text's origin lies at x."""
     runs = _runs(text, face)
-    first, last = runs[0], runs[-1]
-    left = x + sized(first[1], px).getbbox(first[0], anchor="ls")[0]
-    for piece, path in runs[:-1]:
-        x += _length(path, px, piece)
-    return left, x + sized(last[1], px).getbbox(last[0], anchor="ls")[2]
+    (first, first_path), (last, last_path) = runs[0], runs[-1]
+    left = x + _side_inks(first_path, px, first[0])[0]
+    end = x + sum(_length(path, px, piece) for piece, path in runs)
+    return left, end - _length(last_path, px, last[-1]) + _side_inks(last_path, px, last[-1])[1]
 
 
 def box(left: float, right: float, baseline: float, px: float) -> np.ndarray:
