@@ -138,7 +138,9 @@ impl Page {
     /// A page to be read from its picture, which is cut to the paper and levelled here.
     pub fn from_picture(index: usize, picture: DynamicImage) -> Self {
         let straight = straighten(picture);
-        let quality = Quality::measure(&straight.image, straight.skew, straight.cut);
+        let size = (straight.image.width(), straight.image.height());
+        let quality = Quality::measure(&straight.preview, size);
+        let quality = Quality { skew: straight.skew, cut: straight.cut, ..quality };
         Self { index, image: straight.image, text: None, quality }
     }
 

@@ -16,6 +16,8 @@ use hayro::vello_cpu::color::palette::css::WHITE;
 use hayro::{PixmapSettings, RenderCache, RenderSettings, render};
 use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
 
+use super::quality::MEASURED_WIDTH;
+use super::straighten::grey_thumbnail;
 use super::text_layer::{Collector, Picture};
 use super::{Limits, Page, PageError, Quality, decode, turned};
 
@@ -71,7 +73,8 @@ impl PdfFile {
         let is_scan = covered > SCAN_COVER && characters < SCAN_CAPTION;
         if characters > 0 && !is_scan && collector.text_is_sound() {
             let image = draw(page, scale)?;
-            let quality = Quality::measure(&image, 0.0, false);
+            let preview = grey_thumbnail(&image, MEASURED_WIDTH);
+            let quality = Quality::measure(&preview, (image.width(), image.height()));
             return Ok(Page { index, image, text: Some(collector.into_text(index)), quality });
         }
         if let [picture] = collector.pictures.as_slice()

@@ -1,13 +1,11 @@
 //! How good a page's picture is, as plain numbers: for an answer's `meta`, and for gates that ask
 //! for another capture.
 
-use image::{DynamicImage, GrayImage};
+use image::GrayImage;
 
-use super::straighten::grey_thumbnail;
-
-/// Width that sharpness is measured at, in pixels: A4 at 150 dpi, where the strokes of 9 pt type
-/// are about 2 pixels wide.
-const MEASURED_WIDTH: u32 = 1240;
+/// Width of the picture that quality is measured on, in pixels: A4 at 120 dpi, where the strokes
+/// of 9 pt type are about 1.5 pixels wide.
+pub(super) const MEASURED_WIDTH: u32 = 1000;
 /// Tile side for lighting, in measured pixels: larger than a letter, smaller than a lamp's glare.
 const TILE: u32 = 16;
 /// A4's width in inches.
@@ -16,7 +14,7 @@ const A4_INCHES: f32 = 8.27;
 /// Figures of one page's picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Quality {
-    /// Variance of the Laplacian at 150 dpi over the square of the contrast; a sharp scan has
+    /// Variance of the Laplacian at 120 dpi over the square of the contrast; a sharp scan has
     /// 0.02 and more, a photo out of focus below 0.002.
     pub sharpness: f32,
     /// Brightness of the paper, 0..1.
@@ -36,33 +34,31 @@ pub struct Quality {
 }
 
 impl Quality {
-    /// Measures an aligned page.
-    pub(super) fn measure(picture: &DynamicImage, skew: f32, cut: bool) -> Self {
-        let (width, height) = (picture.width(), picture.height());
-        let small = grey_thumbnail(picture, MEASURED_WIDTH);
+    /// Measures a page of `width` × `height` pixels by a grey picture of it.
+    pub(super) fn measure(small: &GrayImage, (width, height): (u32, u32)) -> Self {
         let mut histogram = [0u32; 256];
         for &value in small.as_raw() {
             histogram[usize::from(value)] += 1;
         }
         let paper = percentile(&histogram, 0.75);
-        let ink = percentile(&histogram, 0.01);
+        let ink = percentile(&histogram, 0.002);
         let contrast = f32::from(paper.saturating_sub(ink)) / 255.0;
-        let tiles = tiles(&small);
+        let tiles = tiles(small);
         let level = |share: f32| {
             tiles.get((share * tiles.len() as f32) as usize).copied().unwrap_or_default()
         };
         let median = level(0.5);
         let washed = tiles.iter().filter(|&&tile| tile >= 253).count();
         Self {
-            sharpness: laplacian_variance(&small) / contrast.max(0.05).powi(2),
+            sharpness: laplacian_variance(small) / contrast.max(0.05).powi(2),
             brightness: f32::from(paper) / 255.0,
             contrast,
             evenness: f32::from(level(0.05)) / f32::from(level(0.95)).max(1.0),
             // A scan is white all over: only white amid paper that is not is a reflection.
             glare: if median < 240 { washed as f32 / tiles.len().max(1) as f32 } else { 0.0 },
             dpi: width.min(height) as f32 / A4_INCHES,
-            skew,
-            cut,
+            skew: 0.0,
+            cut: false,
         }
     }
 }
