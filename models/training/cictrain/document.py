@@ -13,7 +13,7 @@ import numpy as np
 from . import ornaments
 from .compose import Composer, Style
 from .corpus import chance, choice, random_text
-from .degrade import KINDS, degrade
+from .degrade import KINDS, RECTIFIED, degrade
 from .draw import Canvas
 from .layout import Flow, paint
 from .report import make_report
@@ -53,15 +53,18 @@ class _Draft:
         flow.add_all(composer.free_page() if free else composer.report(self.report))
         self.flow = flow
         small = replace(self.style.type("regular"), px=round(float(rng.uniform(7, 9)) / 72 * dpi, 2))
-        self.running = ornaments.running_lines(rng, small, "BÁO CÁO CHI TIẾT QUAN HỆ TÍN DỤNG") if chance(rng, 0.7) else None
-        self.watermark = chance(rng, 0.12)
+        self.running = (
+            ornaments.running_lines(rng, small, "BÁO CÁO CHI TIẾT QUAN HỆ TÍN DỤNG") if chance(rng, 0.7) else None
+        )
+        # All pages carry the same one, so it has a seed of its own.
+        self.watermark = int(rng.integers(1 << 32)) if chance(rng, 0.12) else None
 
     def page(self, index: int) -> DrawnPage:
         rng, dpi = self.rng, self.flow.dpi
         canvas = Canvas(*self.flow.size, dpi)
         bold = self.style.faces["bold"]
-        if self.watermark:
-            ornaments.watermark(rng, canvas, bold)
+        if self.watermark is not None:
+            ornaments.watermark(np.random.default_rng(self.watermark), canvas, bold)
         paint(self.flow.pages[index], canvas)
         if self.running:
             ornaments.draw_running_lines(canvas, self.running, index + 1, len(self.flow.pages))
@@ -83,14 +86,18 @@ def make_document(rng: np.random.Generator, kind: str | None = None, dpi: float 
     return Document(pages, {"kind": kind, "info": draft.report.info()}, kind)
 
 
-def make_page(rng: np.random.Generator, kind: str | None = None, upright: bool = True, dpi: float | None = None) -> DrawnPage:
+def make_page(
+    rng: np.random.Generator, kind: str | None = None, upright: bool = True, dpi: float | None = None
+) -> DrawnPage:
     """One degraded page of a report, or now and then of some other paper.
 
-    With `upright` False it is turned by 90, 180 or 270 degrees.
+    Nearly half of the `camera` pages come already cut out and straightened, as a reader sees photos. With `upright`
+    False the page is turned by 90, 180 or 270 degrees.
     """
     kind = kind or choice(rng, ("digital", "scan", "scan", "copy", "copy", "fax", "camera", "camera"))
     draft = _Draft(rng, dpi or _dpi(rng, kind), free=chance(rng, 0.15))
-    page = degrade(draft.page(int(rng.integers(len(draft.flow.pages)))), kind, rng)
+    treatment = RECTIFIED if kind == "camera" and chance(rng, 0.45) else kind
+    page = degrade(draft.page(int(rng.integers(len(draft.flow.pages)))), treatment, rng)
     return page if upright else turn(page, int(rng.integers(1, 4)))
 
 
@@ -108,5 +115,7 @@ def turn(page: DrawnPage, quarters: int) -> DrawnPage:
         return np.stack(moved, 1).astype(np.float32)
 
     lines = [replace(line, quad=move(line.quad)) for line in page.lines]
-    rules = [replace(rule, points=move(rule.points), horizontal=rule.horizontal == (quarters == 2)) for rule in page.rules]
+    rules = [
+        replace(rule, points=move(rule.points), horizontal=rule.horizontal == (quarters == 2)) for rule in page.rules
+    ]
     return DrawnPage(cv2.rotate(page.image, codes[quarters]), page.dpi, lines, rules)
