@@ -167,7 +167,9 @@ def _noise(image: np.ndarray, sigma: float, rng: np.random.Generator, grain: int
     return cv2.addWeighted(image, 1.0, field, share, -128 * share)
 
 
-def _smooth_field(rng: np.random.Generator, shape: tuple[int, int], low: float, high: float, cells: int = 3) -> np.ndarray:
+def _smooth_field(
+    rng: np.random.Generator, shape: tuple[int, int], low: float, high: float, cells: int = 3
+) -> np.ndarray:
     """A smooth random field, float32, between about low and high."""
     seed = rng.uniform(low, high, (cells + 1, cells)).astype(np.float32)
     return cv2.resize(seed, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
@@ -286,7 +288,12 @@ def _scan(page: DrawnPage, rng: np.random.Generator) -> DrawnPage:
     out = _lay(page, rng, _skew(rng)).page(page, image, (width, height), lid)
     image = _blur(out.image, float(rng.uniform(0, 0.9)) * _unit(page))
     weak = chance(rng, 0.25)
-    image = _curve(image, float(rng.uniform(20, 110) if weak else rng.uniform(0, 50)), float(rng.uniform(190, 235) if weak else rng.uniform(225, 258)), float(rng.uniform(0.8, 1.4)))
+    image = _curve(
+        image,
+        float(rng.uniform(20, 110) if weak else rng.uniform(0, 50)),
+        float(rng.uniform(190, 235) if weak else rng.uniform(225, 258)),
+        float(rng.uniform(0.8, 1.4)),
+    )
     if chance(rng, 0.35):
         image = _shade(image, _smooth_field(rng, (48, 36), 0.88, 1.03))
     if image.ndim == 3 and chance(rng, 0.5):
@@ -348,7 +355,7 @@ def _streaks(image: np.ndarray, rng: np.random.Generator) -> None:
 
 def _edges(image: np.ndarray, rng: np.random.Generator) -> None:
     """Black margins where the lid stood open, in place."""
-    height, width = image.shape[:2]
+    width = image.shape[1]
     for side in range(4):
         if chance(rng, 0.4):
             deep = int(rng.uniform(0.004, 0.022) * width)
@@ -365,7 +372,9 @@ def _fax(page: DrawnPage, rng: np.random.Generator) -> DrawnPage:
     image = _blur(out.image, float(rng.uniform(0.2, 0.7)) * unit)
     if page.dpi > 150 and chance(rng, 0.25):
         half = cv2.resize(image, (width, height // 2), interpolation=cv2.INTER_AREA)
-        image = cv2.resize(_noise(half, float(rng.uniform(2, 14)), rng), (width, height), interpolation=cv2.INTER_NEAREST)
+        image = cv2.resize(
+            _noise(half, float(rng.uniform(2, 14)), rng), (width, height), interpolation=cv2.INTER_NEAREST
+        )
     else:
         image = _noise(image, float(rng.uniform(2, 22)), rng)
     image = cv2.threshold(image, float(rng.uniform(130, 195)), 255, cv2.THRESH_BINARY)[1]
@@ -408,10 +417,14 @@ def _table_top(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
         "cloth": rng.uniform(20, 150, 3),
     }[kind]
     if kind == "wood":
-        along = cv2.resize(rng.normal(0, 1, (rows // 2 + 2, 4)).astype(np.float32), (columns, rows), interpolation=cv2.INTER_CUBIC)
+        along = cv2.resize(
+            rng.normal(0, 1, (rows // 2 + 2, 4)).astype(np.float32), (columns, rows), interpolation=cv2.INTER_CUBIC
+        )
         texture = 1 + 0.1 * along + 0.04 * rng.normal(0, 1, (rows, columns)).astype(np.float32)
     else:
-        texture = _smooth_field(rng, (rows, columns), 0.8, 1.2) + 0.05 * rng.normal(0, 1, (rows, columns)).astype(np.float32)
+        texture = _smooth_field(rng, (rows, columns), 0.8, 1.2) + 0.05 * rng.normal(0, 1, (rows, columns)).astype(
+            np.float32
+        )
     small = np.clip(texture[..., None] * base, 0, 255).astype(np.uint8)
     if kind == "wood" and chance(rng, 0.5):
         small = cv2.resize(cv2.rotate(small, cv2.ROTATE_90_CLOCKWISE), (columns, rows))
@@ -479,7 +492,11 @@ def _photo(page: DrawnPage, rng: np.random.Generator, cut_out: bool) -> DrawnPag
         image = _bleed(image, rng)
     if chance(rng, 0.5):  # the printer's black and the paper's white
         image = _curve(image, float(rng.uniform(0, 50)), float(rng.uniform(225, 256)))
-    curl = Curl(rng, width, height, float(10 ** rng.uniform(-3.3, -1.9)) * (0.8 if cut_out else 1.0)) if chance(rng, 0.6) else None
+    curl = (
+        Curl(rng, width, height, float(10 ** rng.uniform(-3.3, -1.9)) * (0.8 if cut_out else 1.0))
+        if chance(rng, 0.6)
+        else None
+    )
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     if cut_out:
         slip = 0.008 * width
@@ -492,14 +509,21 @@ def _photo(page: DrawnPage, rng: np.random.Generator, cut_out: bool) -> DrawnPag
         side = (np.linalg.norm(target[1] - target[0]) + np.linalg.norm(target[2] - target[3])) / 2
         margin = rng.uniform(0.02, 0.12, 4) * width
         scale = width / side
-        size = (int((high[0] - low[0]) * scale + margin[0] + margin[2]), int((high[1] - low[1]) * scale + margin[1] + margin[3]))
+        size = (
+            int((high[0] - low[0]) * scale + margin[0] + margin[2]),
+            int((high[1] - low[1]) * scale + margin[1] + margin[3]),
+        )
         target = (target - low) * scale + margin[:2]
     warp = Warp(cv2.getPerspectiveTransform(corners, target.astype(np.float32)), curl)
     out = warp.page(page, image, size, _table_top(rng, size))
     image = out.image
     if cut_out and chance(rng, 0.5):  # the sheet was smaller on the photo
         factor = float(rng.uniform(0.65, 1.0))
-        image = cv2.resize(cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), size, interpolation=cv2.INTER_LINEAR)
+        image = cv2.resize(
+            cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA),
+            size,
+            interpolation=cv2.INTER_LINEAR,
+        )
     image = _blur(image, float(rng.uniform(0.2, 1.3)) * unit)
     if chance(rng, 0.12):
         image = _motion(image, float(rng.uniform(1, 4)) * unit, rng)

@@ -53,7 +53,9 @@ class _Draft:
         flow.add_all(composer.free_page() if free else composer.report(self.report))
         self.flow = flow
         small = replace(self.style.type("regular"), px=round(float(rng.uniform(7, 9)) / 72 * dpi, 2))
-        self.running = ornaments.running_lines(rng, small, "BÁO CÁO CHI TIẾT QUAN HỆ TÍN DỤNG") if chance(rng, 0.7) else None
+        self.running = (
+            ornaments.running_lines(rng, small, "BÁO CÁO CHI TIẾT QUAN HỆ TÍN DỤNG") if chance(rng, 0.7) else None
+        )
         # All pages carry the same one, so it has a seed of its own.
         self.watermark = int(rng.integers(1 << 32)) if chance(rng, 0.12) else None
 
@@ -84,7 +86,9 @@ def make_document(rng: np.random.Generator, kind: str | None = None, dpi: float 
     return Document(pages, {"kind": kind, "info": draft.report.info()}, kind)
 
 
-def make_page(rng: np.random.Generator, kind: str | None = None, upright: bool = True, dpi: float | None = None) -> DrawnPage:
+def make_page(
+    rng: np.random.Generator, kind: str | None = None, upright: bool = True, dpi: float | None = None
+) -> DrawnPage:
     """One degraded page of a report, or now and then of some other paper.
 
     Nearly half of the `camera` pages come already cut out and straightened, as a reader sees photos. With `upright`
@@ -111,5 +115,7 @@ def turn(page: DrawnPage, quarters: int) -> DrawnPage:
         return np.stack(moved, 1).astype(np.float32)
 
     lines = [replace(line, quad=move(line.quad)) for line in page.lines]
-    rules = [replace(rule, points=move(rule.points), horizontal=rule.horizontal == (quarters == 2)) for rule in page.rules]
+    rules = [
+        replace(rule, points=move(rule.points), horizontal=rule.horizontal == (quarters == 2)) for rule in page.rules
+    ]
     return DrawnPage(cv2.rotate(page.image, codes[quarters]), page.dpi, lines, rules)

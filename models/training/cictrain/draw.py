@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from fontTools.ttLib import TTFont
+from fontTools.ttLib import TTFont, TTLibError
 from PIL import Image, ImageDraw, ImageFont
 
 from .alphabet import ALPHABET, MARKS
@@ -67,7 +68,7 @@ def _face(path: str) -> FontPath | None:
         family = names.getDebugName(16) or names.getDebugName(1) or name
         subfamily = names.getDebugName(17) or names.getDebugName(2) or ""
         variable = "fvar" in font
-    except Exception:  # a broken file among the system's fonts is not this program's affair
+    except (TTLibError, OSError, KeyError, AssertionError, struct.error):  # a broken file among the system's fonts
         return None
     missing = frozenset(c for c in ALPHABET if ord(c) not in cmap or not _has_ink(path, c))
     # A variable font's default instance shows one weight only; its static neighbours serve better.
@@ -184,7 +185,10 @@ def draw_line(text: str, font_path: FontPath, px: float, rng: np.random.Generato
     x += margin - left if left < margin else 0
     left, right = _ink(text, font_path, px, x)
     size = (int(np.ceil(right)) + margin, int(np.ceil(baseline + DESCENT * px)) + margin)
-    paper, ink = int(rng.integers(235, 256)), int(rng.integers(0, 90)) if rng.random() < 0.3 else int(rng.integers(0, 30))
+    paper, ink = (
+        int(rng.integers(235, 256)),
+        int(rng.integers(0, 90)) if rng.random() < 0.3 else int(rng.integers(0, 30)),
+    )
     image = Image.new("L", size, paper)
     _put(ImageDraw.Draw(image), x, baseline, text, font_path, px, ink)
     return np.asarray(image).copy(), box(left, right, baseline, px)
@@ -205,7 +209,7 @@ class Canvas:
 
     def pieces(self, x: float, baseline: float, pieces: list, px: float) -> None:
         """One line of several pieces (text, face, colour), set one after the other."""
-        origin, spans = x, []
+        spans = []
         for text, face, colour in pieces:
             _put(self.pen, x, baseline, text, face, px, colour)
             spans.append((x, text, face))
@@ -221,13 +225,15 @@ class Canvas:
         right = _ink(last[1].rstrip(), last[2], px, last[0])[1]
         self.lines.append(Line(content.strip(), box(left, right, baseline, px), px))
 
-    def checkbox(self, x: float, baseline: float, mark: str, px: float, hand: np.random.Generator | None = None) -> None:
+    def checkbox(self, x: float, baseline: float, mark: str, px: float) -> None:
         """A square drawn with strokes, not a glyph; ticked or crossed as `mark` (☐, ☑ or ☒) says."""
         size, pen = 0.78 * px, max(1, round(px / 14))
         left, top = x, baseline - 0.76 * px
         self.pen.rectangle([left, top, left + size, top + size], outline=(0, 0, 0), width=pen)
-        wobble = (lambda: float(hand.uniform(-0.1, 0.1)) * size) if hand is not None else (lambda: 0.0)
-        at = lambda u, v: (left + u * size + wobble(), top + v * size + wobble())  # noqa: E731
+
+        def at(u: float, v: float) -> tuple[float, float]:
+            return left + u * size, top + v * size
+
         if mark == MARKS[1]:
             self.pen.line([at(0.15, 0.5), at(0.42, 0.82), at(0.88, 0.12)], fill=(0, 0, 0), width=pen + 1)
         elif mark == MARKS[2]:

@@ -30,14 +30,21 @@ def write(document: Document, folder: Path, name: str, quality: int) -> None:
     """NAME.pdf and NAME.json in `folder`; `quality` is JPEG's."""
     pictures = [_picture(page.image) for page in document.pages]
     pictures[0].save(
-        folder / f"{name}.pdf", "PDF", save_all=True, append_images=pictures[1:], resolution=document.pages[0].dpi, quality=quality
+        folder / f"{name}.pdf",
+        "PDF",
+        save_all=True,
+        append_images=pictures[1:],
+        resolution=document.pages[0].dpi,
+        quality=quality,
     )
     truth = {**document.truth, "text": [[line.text for line in page.lines] for page in document.pages]}
     (folder / f"{name}.json").write_text(json.dumps(truth, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="cictrain.generate", description="Write made-up credit reports with their truth.")
+    parser = argparse.ArgumentParser(
+        prog="cictrain.generate", description="Write made-up credit reports with their truth."
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder to write to; made if missing")
     parser.add_argument("--count", type=int, required=True, help="number of reports")
     parser.add_argument("--seed", type=int, default=0, help="seed of the whole set (default 0)")

@@ -247,7 +247,11 @@ class Flow:
         self.y += table.after
 
     def _first_rows(self, table: Table) -> float:
-        line = table.rows[0][0].paragraphs[0][0][1] if table.rows[0][0].paragraphs and table.rows[0][0].paragraphs[0] else None
+        line = (
+            table.rows[0][0].paragraphs[0][0][1]
+            if table.rows[0][0].paragraphs and table.rows[0][0].paragraphs[0]
+            else None
+        )
         return (2 + table.header) * (line.px * line.leading + 2 * table.pad[1]) if line else 0.0
 
     def _heights(self, table: Table, placed: list[_Placed], edges: list[float]) -> list[float]:
@@ -330,7 +334,12 @@ class Flow:
                 self._text(actions, item, x0 + table.pad[0], x1 - table.pad[0], y0 + table.pad[1], y1 - table.pad[1])
         if table.ruling.kind == "box":
             x0, x1, y0, y1 = edges[0], edges[-1], tops[first], tops[stop]
-            for key, span in ((("h", y0), (x0, x1)), (("h", y1), (x0, x1)), (("v", x0), (y0, y1)), (("v", x1), (y0, y1))):
+            for key, span in (
+                (("h", y0), (x0, x1)),
+                (("h", y1), (x0, x1)),
+                (("v", x0), (y0, y1)),
+                (("v", x1), (y0, y1)),
+            ):
                 rules.setdefault(key, []).append(span)
         width, colour = table.ruling.width, table.ruling.colour
         for (axis, at), spans in rules.items():

@@ -30,7 +30,15 @@ def _multiply(image: np.ndarray, mask: np.ndarray, x: int, y: int, colour, stren
 def running_lines(rng: np.random.Generator, kind: Type, title: str) -> dict:
     """Header and footer texts of a document, each with `{page}` and `{pages}`; drawn by `draw_running_lines`."""
     day = corpus.dmy(corpus.date(rng, 2018, 2028))
-    url = choice(rng, ("https://cic.gov.vn/", "https://cic.org.vn/webcenter/portal/CMSPortal", "http://10.{}.{}.{}:8080/cic/".format(*rng.integers(1, 255, 3)), "about:blank"))
+    url = choice(
+        rng,
+        (
+            "https://cic.gov.vn/",
+            "https://cic.org.vn/webcenter/portal/CMSPortal",
+            "http://10.{}.{}.{}:8080/cic/".format(*rng.integers(1, 255, 3)),
+            "about:blank",
+        ),
+    )
     return {
         "top-left": choice(rng, ("", "", "", title, "S11A - CIC", day, f"{corpus.clock(rng, False)} {day}")),
         "top-right": choice(rng, ("", "", "", "", title, "{page}/{pages}", "CIC")),
@@ -52,14 +60,20 @@ def draw_running_lines(canvas: draw.Canvas, running: dict, page: int, pages: int
         text = text.format(page=page, pages=pages)
         row, column = place.split("-")
         length = draw.text_width(text, kind.face, kind.px)
-        x = {"left": running["inset"] * dpi, "center": (width - length) / 2, "right": width - running["inset"] * dpi - length}[column]
+        x = {
+            "left": running["inset"] * dpi,
+            "center": (width - length) / 2,
+            "right": width - running["inset"] * dpi - length,
+        }[column]
         baseline = running["rise"] * dpi + kind.px if row == "top" else height - running["rise"] * dpi
         canvas.text(x, baseline, text, kind.face, kind.px, kind.colour)
 
 
 def watermark(rng: np.random.Generator, canvas: draw.Canvas, face: draw.FontPath) -> None:
     """Pale big letters under the text, slanted or level; drawn before anything else."""
-    text = choice(rng, ("CIC", "BẢN SAO", "CIC VIETNAM", "MẬT", "TRUNG TÂM THÔNG TIN TÍN DỤNG", corpus.latin_word(rng).upper()))
+    text = choice(
+        rng, ("CIC", "BẢN SAO", "CIC VIETNAM", "MẬT", "TRUNG TÂM THÔNG TIN TÍN DỤNG", corpus.latin_word(rng).upper())
+    )
     width, height = canvas.image.size
     px = min(width / (0.62 * len(text)), width / 5) * float(rng.uniform(0.5, 1.0))
     # Drawn small and enlarged: the edges of a watermark are soft, and turning a whole page of letters is slow.
@@ -72,7 +86,11 @@ def watermark(rng: np.random.Generator, canvas: draw.Canvas, face: draw.FontPath
     grey = int(rng.integers(215, 247))
     tint = (grey, grey, grey) if chance(rng, 0.6) else (int(rng.integers(190, 235)), int(rng.integers(200, 240)), 250)
     mask = small.resize((small.width * scale, small.height * scale), Image.BILINEAR)
-    spots = [(width / 2, height / 2)] if chance(rng, 0.7) else [(width * u, height * v) for u in (0.27, 0.73) for v in (0.2, 0.5, 0.8)]
+    spots = (
+        [(width / 2, height / 2)]
+        if chance(rng, 0.7)
+        else [(width * u, height * v) for u in (0.27, 0.73) for v in (0.2, 0.5, 0.8)]
+    )
     for x, y in spots:
         canvas.image.paste(tint, (round(x - mask.width / 2), round(y - mask.height / 2)), mask)
 
@@ -135,7 +153,9 @@ def signature(rng: np.random.Generator, image: np.ndarray, dpi: float) -> None:
     """A scribble near the foot of the page, or anywhere."""
     count = int(rng.integers(6, 14))
     width, height = rng.uniform(20, 55) / 25.4 * dpi, rng.uniform(8, 20) / 25.4 * dpi
-    points = np.stack([np.linspace(0, width, count) + rng.normal(0, width / 8, count), rng.uniform(0, height, count)], 1)
+    points = np.stack(
+        [np.linspace(0, width, count) + rng.normal(0, width / 8, count), rng.uniform(0, height, count)], 1
+    )
     points += [rng.uniform(0.05, 0.7) * image.shape[1], rng.uniform(0.3, 0.92) * image.shape[0]]
     _stroke(rng, image, _curve(points), rng.uniform(0.3, 0.8) / 25.4 * dpi, choice(rng, _INKS))
 
@@ -143,7 +163,13 @@ def signature(rng: np.random.Generator, image: np.ndarray, dpi: float) -> None:
 def tick(rng: np.random.Generator, image: np.ndarray, dpi: float) -> None:
     """A tick or a loop by hand, over whatever is printed there."""
     size = rng.uniform(4, 12) / 25.4 * dpi
-    shape = choice(rng, (np.array([[0, 0.5], [0.35, 1.0], [1.1, -0.2]]), np.array([[0, 0.5], [0.5, 0.1], [1.4, 0.4], [0.7, 0.9], [0, 0.6], [0.3, 0.2]])))
+    shape = choice(
+        rng,
+        (
+            np.array([[0, 0.5], [0.35, 1.0], [1.1, -0.2]]),
+            np.array([[0, 0.5], [0.5, 0.1], [1.4, 0.4], [0.7, 0.9], [0, 0.6], [0.3, 0.2]]),
+        ),
+    )
     points = shape * size + rng.normal(0, size / 12, shape.shape)
     points += rng.uniform(0.05, 0.9, 2) * [image.shape[1], image.shape[0]]
     _stroke(rng, image, _curve(points), rng.uniform(0.3, 0.7) / 25.4 * dpi, choice(rng, _INKS))

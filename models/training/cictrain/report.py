@@ -14,7 +14,18 @@ from . import corpus
 from .corpus import chance, choice
 
 #: Rank 1 to 10: the range of scores.
-RANKS = ((645, 706), (623, 644), (609, 622), (588, 608), (567, 587), (545, 566), (480, 544), (455, 479), (435, 454), (403, 434))
+RANKS = (
+    (645, 706),
+    (623, 644),
+    (609, 622),
+    (588, 608),
+    (567, 587),
+    (545, 566),
+    (480, 544),
+    (455, 479),
+    (435, 454),
+    (403, 434),
+)
 MISSING_MONTH = "(-)"
 
 
@@ -102,7 +113,13 @@ class Report:
             "credit_ranking_date": ranked,
             "debt_sold_to_vamc": self.vamc.value,
             "loan_details": [
-                [loan.number, loan.code, loan.name, [{"debt_name": d.name, "debt": d.amount} for d in loan.debts], loan.total]
+                [
+                    loan.number,
+                    loan.code,
+                    loan.name,
+                    [{"debt_name": d.name, "debt": d.amount} for d in loan.debts],
+                    loan.total,
+                ]
                 for loan in self.loans
             ],
             "credit_card_info": [[card.limit, card.due, card.overdue, card.count] for card in self.cards],
@@ -164,7 +181,9 @@ def _cards(rng) -> tuple[list[Card], bool]:
         limit = int(rng.integers(1, 60)) * choice(rng, (1, 5, 10, 10, 20))
         due = int(rng.integers(0, limit + 1))
         overdue = int(rng.integers(0, due + 1)) if chance(rng, 0.2) else 0
-        issuers = [corpus.lender(rng)[1] + corpus.branch(rng) for _ in range(1 if as_grid else choice(rng, (1, 1, 2, 3)))]
+        issuers = [
+            corpus.lender(rng)[1] + corpus.branch(rng) for _ in range(1 if as_grid else choice(rng, (1, 1, 2, 3)))
+        ]
         joiner = choice(rng, ("; ", ", ", " / "))
         cards.append(Card(_money(limit), _money(due), _money(overdue), str(rng.integers(1, 6)), joiner.join(issuers)))
     return cards, as_grid
@@ -200,7 +219,9 @@ def _bad(rng, today: datetime.date) -> list[Bad]:
 
 def _id_card(rng) -> str:
     def twelve():
-        return choice(rng, corpus.PROVINCE_CODES) + corpus.digits(rng, 9) if chance(rng, 0.6) else corpus.digits(rng, 12)
+        return (
+            choice(rng, corpus.PROVINCE_CODES) + corpus.digits(rng, 9) if chance(rng, 0.6) else corpus.digits(rng, 12)
+        )
 
     dice = rng.random()
     if dice < 0.5:
@@ -214,7 +235,15 @@ def _id_card(rng) -> str:
 
 def _time(rng, day: datetime.date) -> str:
     text = corpus.dmy(day)
-    return choice(rng, (f"{corpus.clock(rng, False)} - {text}", f"{corpus.clock(rng, True)} {text}", text, f"{corpus.clock(rng, True)} - {text}"))
+    return choice(
+        rng,
+        (
+            f"{corpus.clock(rng, False)} - {text}",
+            f"{corpus.clock(rng, True)} {text}",
+            text,
+            f"{corpus.clock(rng, True)} - {text}",
+        ),
+    )
 
 
 def _enquiry(rng, report_time: str, today: datetime.date) -> list[tuple[str, str]]:
@@ -223,8 +252,14 @@ def _enquiry(rng, report_time: str, today: datetime.date) -> list[tuple[str, str
         ("Đơn vị tra cứu", bank.upper() if chance(rng, 0.15) else bank),
         ("Địa chỉ", corpus.address(rng)),
         ("Điện thoại", corpus.phone(rng)),
-        ("Người tra cứu", corpus.person(rng) if chance(rng, 0.7) else corpus.latin_word(rng).lower() + corpus.digits(rng, 2)),
-        ("Mã số phiếu", f"{corpus.digits(rng, 8)}S11A{today.year}" if chance(rng, 0.6) else corpus.contract_number(rng)),
+        (
+            "Người tra cứu",
+            corpus.person(rng) if chance(rng, 0.7) else corpus.latin_word(rng).lower() + corpus.digits(rng, 2),
+        ),
+        (
+            "Mã số phiếu",
+            f"{corpus.digits(rng, 8)}S11A{today.year}" if chance(rng, 0.6) else corpus.contract_number(rng),
+        ),
         ("Thời gian yêu cầu", _time(rng, today)),
         ("Thời gian gửi báo cáo", report_time),
     ]
@@ -255,7 +290,9 @@ def make_report(rng: np.random.Generator) -> Report:
     today = corpus.date(rng, 2018, 2028)
     report_time = _time(rng, today)
     plenty = chance(rng, 0.15)
-    loans = [_loan(rng, number, today) for number in range(1, 1 + choice(rng, (0, 1, 1, 2, 2, 3, 4, 5, 8 if plenty else 3)))]
+    loans = [
+        _loan(rng, number, today) for number in range(1, 1 + choice(rng, (0, 1, 1, 2, 2, 3, 4, 5, 8 if plenty else 3)))
+    ]
     grand = sum(int(loan.total.replace(",", "")) for loan in loans)
     cards, as_grid = _cards(rng) if chance(rng, 0.75) else ([], False)
     vamc = Vamc(_no_vamc(rng))
@@ -266,7 +303,12 @@ def make_report(rng: np.random.Generator) -> Report:
     if chance(rng, 0.93):
         low, high = RANKS[rank - 1]
         printed = f"{rank:02d}" if chance(rng, 0.5) else str(rank)
-        score = (str(rng.integers(low, high + 1)), printed, _until(rng, today, 1), f"Điểm tín dụng cao hơn {rng.integers(1, 100)}%")
+        score = (
+            str(rng.integers(low, high + 1)),
+            printed,
+            _until(rng, today, 1),
+            f"Điểm tín dụng cao hơn {rng.integers(1, 100)}%",
+        )
     late = None
     if chance(rng, 0.9):
         late = ("Y", str(rng.integers(1, 400)), str(rng.integers(1, 30))) if chance(rng, 0.45) else ("N", "0", "0")
@@ -278,7 +320,14 @@ def make_report(rng: np.random.Generator) -> Report:
     for _ in range(choice(rng, (0, 1, 2, 3, 5, 8))):
         signed = today - datetime.timedelta(days=int(rng.integers(0, 365 * 10)))
         ends = signed + datetime.timedelta(days=int(rng.integers(0, 365 * 25)))
-        contracts.append((corpus.contract_number(rng), corpus.lender(rng)[1] + corpus.branch(rng), corpus.dmy(signed), corpus.dmy(ends)))
+        contracts.append(
+            (
+                corpus.contract_number(rng),
+                corpus.lender(rng)[1] + corpus.branch(rng),
+                corpus.dmy(signed),
+                corpus.dmy(ends),
+            )
+        )
     look_ups = []
     known = [corpus.lender(rng) for _ in range(8)]
     for _ in range(choice(rng, (0, 2, 4, 7, 10, 14, 20, 28, 40 if plenty else 12))):
@@ -288,14 +337,23 @@ def make_report(rng: np.random.Generator) -> Report:
     attention = []
     for _ in range(choice(rng, (0, 0, 1, 2, 4))):
         past = today - datetime.timedelta(days=int(rng.integers(20, 365)))
-        attention.append((past.strftime("%m/%Y"), _money(_million(rng)), corpus.lender(rng)[1] + corpus.branch(rng), corpus.dmy(past)))
+        attention.append(
+            (
+                past.strftime("%m/%Y"),
+                _money(_million(rng)),
+                corpus.lender(rng)[1] + corpus.branch(rng),
+                corpus.dmy(past),
+            )
+        )
     person = corpus.person(rng)
     report = Report(
         title_number=f"{today.year}/S11A",
         enquiry=_enquiry(rng, report_time, today),
         report_time=report_time,
         name=person.upper() if chance(rng, 0.7) else person,
-        cic_code=(choice(rng, corpus.PROVINCE_CODES)[1:] + corpus.digits(rng, 8)) if chance(rng, 0.6) else corpus.digits(rng, 10),
+        cic_code=(choice(rng, corpus.PROVINCE_CODES)[1:] + corpus.digits(rng, 8))
+        if chance(rng, 0.6)
+        else corpus.digits(rng, 10),
         id_card=_id_card(rng),
         other_papers=choice(rng, ("", "", "", corpus.digits(rng, 8), choice(rng, "BCNPK") + corpus.digits(rng, 7))),
         phone=corpus.phone(rng) if chance(rng, 0.3) else "",
@@ -321,4 +379,3 @@ def make_report(rng: np.random.Generator) -> Report:
             report.absent.add(section)
             setattr(report, section, nothing)
     return report
-

@@ -105,18 +105,39 @@ def test_no_late_days_without_late_payment(infos):
 
 
 def test_every_section_occurs_empty_and_filled(infos):
-    for table in ("loan_details", "credit_card_info", "outstanding_loans", "bad_debt", "late_payments", "loan_guarantee", "credit_contract", "customers_look_up"):
+    for table in (
+        "loan_details",
+        "credit_card_info",
+        "outstanding_loans",
+        "bad_debt",
+        "late_payments",
+        "loan_guarantee",
+        "credit_contract",
+        "customers_look_up",
+    ):
         assert {bool(info[table]) for info in infos} == {True, False}, table
 
 
 def test_every_value_of_the_truth_is_printed_in_its_order_of_characters():
-    squeeze = lambda text: re.sub(r"\s+", "", text)  # noqa: E731  wrapped values are compared without blanks
+    def squeeze(value: str) -> str:
+        """Without blanks, as a value that wraps loses them."""
+        return re.sub(r"\s+", "", value)
+
     for seed in range(12):
         paper = document.make_document(np.random.default_rng([9, seed]), "digital", dpi=100)
         lines = [line.text for page in paper.pages for line in page.lines]
         info = paper.truth["info"]
         text = squeeze("".join(lines))
-        for name in ("report_time", "cic_code", "id_card", "address", "credit_score", "credit_rank", "credit_ranking_date", "debt_sold_to_vamc"):
+        for name in (
+            "report_time",
+            "cic_code",
+            "id_card",
+            "address",
+            "credit_score",
+            "credit_rank",
+            "credit_ranking_date",
+            "debt_sold_to_vamc",
+        ):
             # A value that wraps can have a page break or its label's second line within it: its first word must stand there.
             assert squeeze(info[name].split(" ")[0] if info[name] else "") in text, name
         for row in info["loan_details"]:
@@ -256,7 +277,19 @@ def test_same_seed_draws_the_same_page():
 
 def test_generate_writes_pdf_and_truth(tmp_path):
     root = Path(__file__).parents[1]
-    command = [sys.executable, "-m", "cictrain.generate", "--out", str(tmp_path), "--count", "2", "--seed", "5", "--kind", "fax"]
+    command = [
+        sys.executable,
+        "-m",
+        "cictrain.generate",
+        "--out",
+        str(tmp_path),
+        "--count",
+        "2",
+        "--seed",
+        "5",
+        "--kind",
+        "fax",
+    ]
     subprocess.run(command, cwd=root, check=True, capture_output=True)
     for stem in ("fax-000", "fax-001"):
         assert (tmp_path / f"{stem}.pdf").read_bytes().startswith(b"%PDF")
