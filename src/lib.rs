@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod geometry;
+pub mod models;
 pub mod ocr;
 pub mod page;
 pub mod report;
