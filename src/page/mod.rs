@@ -8,13 +8,28 @@
 //!   twice, plus thumbnails.
 //! - Hostile bytes yield a [`PageError`], never a panic.
 
+mod decode;
 mod pdf;
+mod quality;
+mod straighten;
 mod text_layer;
+
+use std::thread;
 
 use image::{DynamicImage, GrayImage};
 use thiserror::Error;
 
+pub use quality::Quality;
+
 use crate::text::PageText;
+
+use decode::{Format, PictureFile};
+use pdf::PdfFile;
+use straighten::straighten;
+
+/// Stack of the thread that decodes. Libraries recurse into nested objects; hayro stops at 50
+/// forms in each other, some 100 KiB apiece at worst. Only what is touched costs memory.
+const DECODER_STACK: usize = 32 << 20;
 
 /// What an input may cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +110,15 @@ pub enum PageError {
     },
 }
 
+impl Limits {
+    fn check_pixels(&self, width: u32, height: u32) -> Result<(), PageError> {
+        if u64::from(width) * u64::from(height) > self.max_pixels {
+            return Err(PageError::TooManyPixels { width, height });
+        }
+        Ok(())
+    }
+}
+
 /// One page, upright, cut to the paper and straightened.
 #[derive(Clone, Debug)]
 pub struct Page {
@@ -106,19 +130,55 @@ pub struct Page {
     /// A PDF page's own text, in the picture's pixels; `None` where it must be read from the
     /// picture.
     pub text: Option<PageText>,
+    /// How good the picture is.
+    pub quality: Quality,
 }
 
 impl Page {
+    /// A page to be read from its picture, which is cut to the paper and levelled here.
+    pub fn from_picture(index: usize, picture: DynamicImage) -> Self {
+        let straight = straighten(picture);
+        let size = (straight.image.width(), straight.image.height());
+        let quality = Quality::measure(&straight.preview, size);
+        let quality = Quality { skew: straight.skew, cut: straight.cut, ..quality };
+        Self { index, image: straight.image, text: None, quality }
+    }
+
     /// The picture in grey.
     pub fn grey(&self) -> GrayImage {
         self.image.to_luma8()
+    }
+
+    /// The page turned clockwise by quarter turns, for one that turns out to lie on its side or
+    /// on its head. A text layer is dropped: it is upright by itself.
+    #[must_use]
+    pub fn turned(mut self, quarter_turns: u8) -> Self {
+        if !quarter_turns.is_multiple_of(4) {
+            self.image = turned(self.image, quarter_turns);
+            self.text = None;
+        }
+        self
+    }
+}
+
+fn turned(picture: DynamicImage, quarter_turns: u8) -> DynamicImage {
+    match quarter_turns % 4 {
+        1 => picture.rotate90(),
+        2 => picture.rotate180(),
+        3 => picture.rotate270(),
+        _ => picture,
     }
 }
 
 /// An input, opened: its format is known, it is within the limits, and its pages can be had.
 pub struct Document {
-    pdf: pdf::PdfDocument,
+    file: File,
     limits: Limits,
+}
+
+enum File {
+    Picture(PictureFile),
+    Pdf(PdfFile),
 }
 
 impl Document {
@@ -133,13 +193,27 @@ impl Document {
         if bytes.len() > limits.max_bytes {
             return Err(PageError::TooManyBytes { bytes: bytes.len(), limit: limits.max_bytes });
         }
-        let pdf = pdf::PdfDocument::open(bytes, limits)?;
-        Ok(Self { pdf, limits: limits.clone() })
+        let format = decode::sniff(&bytes)?;
+        let file = guarded(move || match format {
+            Format::Picture(format) => Ok(File::Picture(PictureFile::open(bytes, format, limits)?)),
+            Format::Pdf => Ok(File::Pdf(PdfFile::open(bytes, limits)?)),
+        })?;
+        let document = Self { file, limits: limits.clone() };
+        match document.page_count() {
+            0 => Err(PageError::NoPages),
+            pages if pages > limits.max_pages => {
+                Err(PageError::TooManyPages { pages, limit: limits.max_pages })
+            }
+            _ => Ok(document),
+        }
     }
 
     /// How many pages there are, at least one.
     pub fn page_count(&self) -> usize {
-        self.pdf.page_count()
+        match &self.file {
+            File::Picture(file) => file.page_count(),
+            File::Pdf(file) => file.page_count(),
+        }
     }
 
     /// Makes one page.
@@ -150,11 +224,35 @@ impl Document {
         if index >= self.page_count() {
             return Err(PageError::NoSuchPage { index });
         }
-        self.pdf.page(index, &self.limits)
+        guarded(|| match &self.file {
+            File::Picture(file) => {
+                Ok(Page::from_picture(index, file.picture(index, &self.limits)?))
+            }
+            File::Pdf(file) => file.page(index, &self.limits),
+        })
     }
 
     /// Every page in turn, each made when it is asked for.
     pub fn pages(&self) -> impl Iterator<Item = Result<Page, PageError>> + '_ {
         (0..self.page_count()).map(|index| self.page(index))
     }
+}
+
+/// Runs decoders on bytes that may be hostile. They are written without `unsafe` but not without
+/// panics, so they run on a thread of their own, with a known stack, whose end by panic is the
+/// input's failure and not the program's.
+fn guarded<T: Send>(work: impl FnOnce() -> Result<T, PageError> + Send) -> Result<T, PageError> {
+    thread::scope(|scope| {
+        let decoder = thread::Builder::new()
+            .name("decoder".into())
+            .stack_size(DECODER_STACK)
+            .spawn_scoped(scope, work);
+        match decoder.map(thread::ScopedJoinHandle::join) {
+            Ok(Ok(result)) => result,
+            Ok(Err(payload)) if payload.is::<text_layer::TooComplex>() => {
+                Err(PageError::TooComplex)
+            }
+            Ok(Err(_)) | Err(_) => Err(PageError::Damaged),
+        }
+    })
 }

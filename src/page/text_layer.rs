@@ -419,10 +419,8 @@ impl<'a> Device<'a> for Collector {
         let (width, height) = (image.width(), image.height());
         let own = kurbo::Rect::new(0.0, 0.0, width.into(), height.into());
         let rect = rect_of(props.transform.transform_rect_bbox(own)).intersection(&self.clip());
-        if let Image::Raster(_) = image {
-            if self.alpha() > 0.95 {
-                self.hide_glyphs_under(rect);
-            }
+        if matches!(image, Image::Raster(_)) && self.alpha() > 0.95 {
+            self.hide_glyphs_under(rect);
         }
         self.pictures.push(Picture { rect, width, height, transform: props.transform });
     }

@@ -25,8 +25,7 @@ def digest(data: bytes) -> str:
 def _measured(kind: str, figures: dict) -> str:
     names = ("found", "stray", "merged", "split", "rules_f1") if kind == "detector" else ("cer", "exact")
     row = figures["accuracy"]["all"]
-    times = ", ".join(f"ms_{threads}_threads = {ms}" for threads, ms in figures["milliseconds"].items())
-    return "{ " + ", ".join(f"{name} = {row[name]}" for name in names) + f", {times} }}"
+    return "{ " + ", ".join(f"{name} = {row[name]}" for name in names) + " }"
 
 
 def manifest(models: Path, results: dict, trained: dict[str, str]) -> str:

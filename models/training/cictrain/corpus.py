@@ -114,7 +114,10 @@ PRODUCTS = (
     "Báo cáo điểm tín dụng|Thông tin tài sản đảm bảo|Chi tiết quan hệ tín dụng|Xếp hạng tín dụng thể nhân|Bản trả lời tin S11A|"
     "Quan hệ tín dụng khách hàng vay|Tra cứu lịch sử nợ xấu|Vay tiêu dùng"
 ).split("|")
-TERM_DEBTS = [f"Dư nợ cho vay {term}" for term in ("ngắn hạn", "trung hạn", "dài hạn")] + ["Dư nợ cho vay khác", "Dư nợ xấu khác"]
+TERM_DEBTS = [f"Dư nợ cho vay {term}" for term in ("ngắn hạn", "trung hạn", "dài hạn")] + [
+    "Dư nợ cho vay khác",
+    "Dư nợ xấu khác",
+]
 GROUP_DEBTS = [
     f"Dư nợ {group}" for group in ("đủ tiêu chuẩn", "cần chú ý", "dưới tiêu chuẩn", "nghi ngờ", "có khả năng mất vốn")
 ]
@@ -172,7 +175,9 @@ def syllables() -> list[str]:
             for line in lines:
                 words.update(unicodedata.normalize("NFC", line).split("/")[0].split())
     else:
-        for text in HEADINGS + LABELS + SENTENCES + _STREETS + _PLACES + [name for _, name in LENDERS] + _FAMILY + _GIVEN:
+        for text in (
+            HEADINGS + LABELS + SENTENCES + _STREETS + _PLACES + [name for _, name in LENDERS] + _FAMILY + _GIVEN
+        ):
             words.update(text.split())
     letters = set(ALPHABET)
     return sorted(w for w in words if w.isalpha() and set(w) <= letters)
@@ -213,7 +218,9 @@ def _province(rng, names) -> str:
 
 
 def _house(rng) -> str:
-    number = str(rng.integers(1, 999)) + choice(rng, ("", "", "A", "B", "/" + str(rng.integers(1, 99)), "Bis", "-" + str(rng.integers(1, 99))))
+    number = str(rng.integers(1, 999)) + choice(
+        rng, ("", "", "A", "B", "/" + str(rng.integers(1, 99)), "Bis", "-" + str(rng.integers(1, 99)))
+    )
     street = choice(rng, _STREETS) if chance(rng, 0.6) else words(rng, 2, 3).title()
     return choice(
         rng,
@@ -240,7 +247,11 @@ def _house(rng) -> str:
 
 def address(rng) -> str:
     """Three levels (ward, district, province) as until 2025, or two as since."""
-    ward = choice(rng, ("Phường", "Xã", "Xã", "Phường", "P.", "Thị trấn")) + " " + (place(rng) if chance(rng, 0.85) else str(rng.integers(1, 28)))
+    ward = (
+        choice(rng, ("Phường", "Xã", "Xã", "Phường", "P.", "Thị trấn"))
+        + " "
+        + (place(rng) if chance(rng, 0.85) else str(rng.integers(1, 28)))
+    )
     parts = [_house(rng)] if chance(rng, 0.9) else []
     if chance(rng, 0.5):
         district = choice(rng, ("Quận", "Huyện", "Huyện", "Thị xã", "Q.", "TP.")) + " " + place(rng)
@@ -284,7 +295,9 @@ def lender(rng) -> tuple[str, str]:
 
 def branch(rng) -> str:
     """How a branch follows its lender's name: empty for a head office."""
-    return choice(rng, ("", " - Chi nhánh {}", " - CN {}", " - Chi nhánh {}", " - PGD {}", "- CN {}")).format(place(rng))
+    return choice(rng, ("", " - Chi nhánh {}", " - CN {}", " - Chi nhánh {}", " - PGD {}", "- CN {}")).format(
+        place(rng)
+    )
 
 
 def latin_word(rng) -> str:
@@ -313,7 +326,10 @@ def clock(rng, seconds: bool) -> str:
 
 def phone(rng) -> str:
     number = choice(rng, ("024", "028", "09", "03", "0236", "1900", "08")) + digits(rng, 8)
-    return choice(rng, (number, number[:4] + " " + number[4:], number[:3] + "." + number[3:], "(" + number[:3] + ") " + number[3:]))
+    return choice(
+        rng,
+        (number, number[:4] + " " + number[4:], number[:3] + "." + number[3:], "(" + number[:3] + ") " + number[3:]),
+    )
 
 
 def contract_number(rng) -> str:
@@ -332,7 +348,9 @@ def alphanumeric(rng) -> str:
     marks = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~–·°"
     out = []
     for _ in range(int(rng.integers(1, 5))):
-        pool = choice(rng, (_WORD_CHARACTERS, _WORD_CHARACTERS + marks, "0123456789", "0123456789.,/-:()%", VIETNAMESE, marks))
+        pool = choice(
+            rng, (_WORD_CHARACTERS, _WORD_CHARACTERS + marks, "0123456789", "0123456789.,/-:()%", VIETNAMESE, marks)
+        )
         out.append("".join(choice(rng, pool) for _ in range(int(rng.integers(1, 9)))))
     return " ".join(out)
 
@@ -350,7 +368,18 @@ def sentence(rng) -> str:
 def heading_number(rng) -> str:
     """What stands before a heading: the paper's versions disagree on it."""
     one, two = rng.integers(1, 9, 2)
-    return choice(rng, ("", f"{one}. ", f"{one}.{two}. ", f"{one}.{two} ", f"{'I' * min(one, 3)}. ", f"{choice(rng, 'abcABC')}) ", f"{one}.{two}.1. "))
+    return choice(
+        rng,
+        (
+            "",
+            f"{one}. ",
+            f"{one}.{two}. ",
+            f"{one}.{two} ",
+            f"{'I' * min(one, 3)}. ",
+            f"{choice(rng, 'abcABC')}) ",
+            f"{one}.{two}.1. ",
+        ),
+    )
 
 
 def _cut(rng, text: str) -> str:

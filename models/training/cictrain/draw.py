@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from fontTools.ttLib import TTFont
+from fontTools.ttLib import TTFont, TTLibError
 from PIL import Image, ImageDraw, ImageFont
 
 from .alphabet import ALPHABET, MARKS
@@ -51,6 +52,11 @@ class FontPath:
     missing: frozenset  # characters of the alphabet it lacks; none of them a letter or a digit
 
 
+def _has_ink(path: str, character: str) -> bool:
+    """Some faces map a mark to an empty glyph; their letters can be trusted."""
+    return character.isascii() or character.isalnum() or sized(path, 12.0).getmask(character).getbbox() is not None
+
+
 def _face(path: str) -> FontPath | None:
     name = Path(path).stem
     if _UNUSABLE.search(name):
@@ -62,9 +68,9 @@ def _face(path: str) -> FontPath | None:
         family = names.getDebugName(16) or names.getDebugName(1) or name
         subfamily = names.getDebugName(17) or names.getDebugName(2) or ""
         variable = "fvar" in font
-    except Exception:  # a broken file among the system's fonts is not this program's affair
+    except (TTLibError, OSError, KeyError, AssertionError, struct.error):  # a broken file among the system's fonts
         return None
-    missing = frozenset(c for c in ALPHABET if ord(c) not in cmap)
+    missing = frozenset(c for c in ALPHABET if ord(c) not in cmap or not _has_ink(path, c))
     # A variable font's default instance shows one weight only; its static neighbours serve better.
     if variable or any(c.isalnum() for c in missing):
         return None
@@ -140,14 +146,23 @@ def text_width(text: str, face: FontPath, px: float) -> float:
     return sum(_length(path, px, piece) for piece, path in _runs(text, face))
 
 
+@lru_cache(maxsize=50_000)
+def _side_inks(path: str, px: float, letter: str) -> tuple[float, float]:
+    """Left and right edge of a letter's ink from its origin. (Pillow's own boxes take in the bearings.)"""
+    mask, offset = sized(path, px).getmask2(letter, mode="L", anchor="ls")
+    ink = mask.getbbox()
+    if ink is None:
+        return 0.0, _length(path, px, letter)
+    return ink[0] + offset[0], ink[2] + offset[0]
+
+
 def _ink(text: str, face: FontPath, px: float, x: float) -> tuple[float, float]:
     """Left and right edge of the ink when the text's origin lies at x."""
     runs = _runs(text, face)
-    first, last = runs[0], runs[-1]
-    left = x + sized(first[1], px).getbbox(first[0], anchor="ls")[0]
-    for piece, path in runs[:-1]:
-        x += _length(path, px, piece)
-    return left, x + sized(last[1], px).getbbox(last[0], anchor="ls")[2]
+    (first, first_path), (last, last_path) = runs[0], runs[-1]
+    left = x + _side_inks(first_path, px, first[0])[0]
+    end = x + sum(_length(path, px, piece) for piece, path in runs)
+    return left, end - _length(last_path, px, last[-1]) + _side_inks(last_path, px, last[-1])[1]
 
 
 def box(left: float, right: float, baseline: float, px: float) -> np.ndarray:
@@ -170,7 +185,10 @@ def draw_line(text: str, font_path: FontPath, px: float, rng: np.random.Generato
     x += margin - left if left < margin else 0
     left, right = _ink(text, font_path, px, x)
     size = (int(np.ceil(right)) + margin, int(np.ceil(baseline + DESCENT * px)) + margin)
-    paper, ink = int(rng.integers(235, 256)), int(rng.integers(0, 90)) if rng.random() < 0.3 else int(rng.integers(0, 30))
+    paper, ink = (
+        int(rng.integers(235, 256)),
+        int(rng.integers(0, 90)) if rng.random() < 0.3 else int(rng.integers(0, 30)),
+    )
     image = Image.new("L", size, paper)
     _put(ImageDraw.Draw(image), x, baseline, text, font_path, px, ink)
     return np.asarray(image).copy(), box(left, right, baseline, px)
@@ -191,7 +209,7 @@ class Canvas:
 
     def pieces(self, x: float, baseline: float, pieces: list, px: float) -> None:
         """One line of several pieces (text, face, colour), set one after the other."""
-        origin, spans = x, []
+        spans = []
         for text, face, colour in pieces:
             _put(self.pen, x, baseline, text, face, px, colour)
             spans.append((x, text, face))
@@ -207,13 +225,15 @@ class Canvas:
         right = _ink(last[1].rstrip(), last[2], px, last[0])[1]
         self.lines.append(Line(content.strip(), box(left, right, baseline, px), px))
 
-    def checkbox(self, x: float, baseline: float, mark: str, px: float, hand: np.random.Generator | None = None) -> None:
+    def checkbox(self, x: float, baseline: float, mark: str, px: float) -> None:
         """A square drawn with strokes, not a glyph; ticked or crossed as `mark` (☐, ☑ or ☒) says."""
         size, pen = 0.78 * px, max(1, round(px / 14))
         left, top = x, baseline - 0.76 * px
         self.pen.rectangle([left, top, left + size, top + size], outline=(0, 0, 0), width=pen)
-        wobble = (lambda: float(hand.uniform(-0.1, 0.1)) * size) if hand is not None else (lambda: 0.0)
-        at = lambda u, v: (left + u * size + wobble(), top + v * size + wobble())  # noqa: E731
+
+        def at(u: float, v: float) -> tuple[float, float]:
+            return left + u * size, top + v * size
+
         if mark == MARKS[1]:
             self.pen.line([at(0.15, 0.5), at(0.42, 0.82), at(0.88, 0.12)], fill=(0, 0, 0), width=pen + 1)
         elif mark == MARKS[2]:

@@ -21,6 +21,8 @@ from .schedule import Average, Run, rate
 PEAK_RATE = 2.5e-3
 PIXELS_PER_BATCH = 12_288  # px of width in one batch, padding included
 DRAW = 6_144  # lines drawn from the pool at a time, then sorted by width into batches
+DRAWN_SHARE = 0.3  # of the lines drawn alone among all; they are harder and more varied than a page's
+PAGE_LINES_ENOUGH = 30_000  # lines cut from pages, below which their share is smaller in proportion
 LINES_TO_START = 10_000  # lines the pool must hold before training begins
 VALUE = set("0123456789.,/-:() ")
 
@@ -31,7 +33,10 @@ def is_value(text: str) -> bool:
 
 
 class Sampler:
-    """Draws lines from a pool. A text that occurs often counts for less each time; values and short lines for more."""
+    """Draws lines from a pool, those of pages and those drawn alone in fixed shares.
+
+    A text that occurs often counts for less each time; values and short lines count for more.
+    """
 
     def __init__(self, folder: Path, rng: np.random.Generator):
         self.folder, self.rng, self.shards = folder, rng, {}
@@ -46,6 +51,11 @@ class Sampler:
         often = Counter(texts)
         weights = np.array([often[text] ** -0.55 for text in texts])
         weights *= [1.5 if is_value(t) else 1.3 if len(t) < 4 or t.isupper() else 1.0 for t in texts]
+        drawn = np.array([shard.kinds[n] == "drawn" for shard, n in self.where])
+        if 0 < drawn.sum() < len(drawn):
+            share = max(DRAWN_SHARE, 1 - (~drawn).sum() / PAGE_LINES_ENOUGH)
+            weights[drawn] *= share / weights[drawn].sum()
+            weights[~drawn] *= (1 - share) / weights[~drawn].sum()
         self.weights = weights / weights.sum()
         return len(texts)
 

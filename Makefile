@@ -1,0 +1,35 @@
+# What a person does with this repository. Each target installs what it needs itself (scripts/setup.sh).
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench models check
+
+# Where the program looks for ONNX Runtime first: out of the wheel that scripts/onnxruntime.txt pins.
+export ORT_DYLIB_PATH ?= $(CURDIR)/.cache/onnxruntime/libonnxruntime.so
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## read a scanned report, draw what was found, publish it to a broker and receive it again
+	scripts/setup.sh build onnxruntime
+	cargo run --release --locked --quiet -- demo --models models
+
+test: ## check format and lints, run every test
+	scripts/setup.sh build onnxruntime test
+	scripts/test.sh
+
+bench: ## compare speed, memory and accuracy with Tesseract on the same pages
+	scripts/setup.sh build onnxruntime bench
+	cargo build --release --locked
+	python3 scripts/bench.py
+
+models: ## train both models from nothing, measure them and write them to models/ (hours; WORK=folder)
+	scripts/setup.sh build training
+	cd models/training && ../../.cache/training/bin/python -m cictrain all --work $(abspath $(or $(WORK),.cache/training/work)) --out ..
+
+check: ## check format, lints and, where cargo-deny is installed, licences and advisories
+	scripts/setup.sh build
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny --locked check; \
+	else echo "cargo-deny is not installed (cargo install --locked cargo-deny): licences and advisories not checked"; fi

@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# Gets what the Makefile's targets need, and nothing that is there already.
+#
+# setup.sh build|onnxruntime|test|bench|training ...
+#
+# Debian packages are installed when this runs as root; otherwise a line says which ones to install.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+die() {
+    echo "setup: $*" >&2
+    exit 1
+}
+
+missing=()
+
+# want PACKAGE... -- COMMAND...: the packages are missing where the command fails.
+want() {
+    local packages=()
+    while [ "$1" != -- ]; do
+        packages+=("$1")
+        shift
+    done
+    shift
+    "$@" >/dev/null 2>&1 || missing+=("${packages[@]}")
+}
+
+install_missing() {
+    [ ${#missing[@]} -gt 0 ] || return 0
+    command -v apt-get >/dev/null || die "please install what Debian calls: ${missing[*]}"
+    [ "$(id -u)" = 0 ] || die "please run: sudo apt-get install --no-install-recommends ${missing[*]}"
+    echo "setup: installing ${missing[*]}" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    missing=()
+}
+
+build() {
+    want gcc libc6-dev -- cc --version
+    install_missing
+    command -v cargo >/dev/null ||
+        die "cargo is missing: install Rust $(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or later, see https://rustup.rs"
+}
+
+# The library out of the wheel, as .cache/onnxruntime/libonnxruntime.so.
+onnxruntime() {
+    local folder=.cache/onnxruntime machine wheel
+    [ -e "$folder/libonnxruntime.so" ] && [ "$folder/libonnxruntime.so" -nt scripts/onnxruntime.txt ] && return
+    want python3 -- python3 --version
+    want python3-pip -- python3 -m pip --version
+    install_missing
+    machine=$(uname -m)
+    case $machine in
+    x86_64 | aarch64) ;;
+    *) die "no ONNX Runtime wheel for $machine is pinned in scripts/onnxruntime.txt" ;;
+    esac
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    # The wheel is only unpacked, so that its Python version need not be this machine's.
+    python3 -m pip download --quiet --no-deps --only-binary=:all: --require-hashes \
+        --implementation cp --python-version 3.11 --abi cp311 --platform "manylinux_2_28_$machine" \
+        --dest "$folder" --requirement scripts/onnxruntime.txt
+    wheel=$(echo "$folder"/*.whl)
+    python3 - "$wheel" "$folder" <<'PYTHON'
+import pathlib, re, sys, zipfile
+
+wheel, folder = sys.argv[1:]
+with zipfile.ZipFile(wheel) as archive:
+    [name] = [n for n in archive.namelist() if re.fullmatch(r"onnxruntime/capi/libonnxruntime\.so[.\d]*", n)]
+    pathlib.Path(folder, "libonnxruntime.so").write_bytes(archive.read(name))
+PYTHON
+    rm "$wheel"
+}
+
+# venv FOLDER PATTERN: a virtual environment with the pinned requirements that do not match the pattern.
+venv() {
+    local folder=$1 pins=models/training/requirements.txt
+    [ -e "$folder/ready" ] && [ "$folder/ready" -nt "$pins" ] && return
+    want python3 -- python3 --version
+    want python3-venv -- python3 -c 'import ensurepip, venv'
+    install_missing
+    python3 -m venv --clear "$folder"
+    grep -v "$2" "$pins" >"$folder/requirements.txt"
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$folder/requirements.txt"
+    touch "$folder/ready"
+}
+
+is_installed() {
+    [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1")" = installed ]
+}
+
+# The generator draws with Debian's fonts and word lists.
+fonts() {
+    local package
+    while read -r package; do
+        want "$package" -- is_installed "$package"
+    done <models/training/fonts.txt
+    install_missing
+}
+
+# PyTorch weighs gigabytes, and only training needs it.
+test_tools() {
+    want mosquitto -- env PATH="$PATH:/usr/sbin" which mosquitto
+    fonts
+    venv .cache/python '^torch'
+}
+
+training() {
+    fonts
+    venv .cache/training '^#'
+}
+
+bench_tools() {
+    want python3 -- python3 --version
+    want tesseract-ocr -- tesseract --version
+    want tesseract-ocr-vie -- is_installed tesseract-ocr-vie
+    want poppler-utils -- pdftoppm -v
+    install_missing
+}
+
+for part in "$@"; do
+    case $part in
+    build | onnxruntime | training) "$part" ;;
+    test | bench) "${part}_tools" ;;
+    *) die "unknown part $part" ;;
+    esac
+done

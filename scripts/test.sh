@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Every check and test, then one line with how many there were. Stops at the first part that fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+log=.cache/test.log
+: >"$log"
+
+part() {
+    echo "== $1" >&2
+    shift
+    "$@" 2>&1 | tee -a "$log"
+}
+
+# `make models` installs PyTorch; where that was done, training's own tests run too.
+python=$PWD/.cache/python/bin/python
+[ -e .cache/training/ready ] && python=$PWD/.cache/training/bin/python
+
+python_tests() {
+    cd models/training
+    OMP_NUM_THREADS=2 "$python" -m pytest tests
+}
+
+part "format" cargo fmt --check
+part "clippy" cargo clippy --locked --all-targets -- -D warnings
+part "generator and training" python_tests
+part "engine and program" cargo test --locked
+
+# pytest ends with "=== N passed in S s ===", cargo prints "test result: ok. N passed; ..." for each binary.
+awk '
+    /^test result: ok\./ { rust += $4 }
+    /^=+ .*[0-9]+ passed.* in / { sub(/^=+ /, ""); python += $1 }
+    END { printf "test result: ok. %d passed (%d Rust, %d Python)\n", rust + python, rust, python }
+' "$log"

@@ -1,0 +1,776 @@
+//! Straightening: the sheet of paper is found on a photograph, cut out and seen from straight
+//! above, and its lines are made level. All of it is one resampling of the full picture.
+//!
+//! Invariant: a picture that fills its frame, as a scanner's does, is never cut.
+
+use std::borrow::Cow;
+
+use image::{DynamicImage, GrayImage, Pixel, RgbImage};
+use rayon::prelude::*;
+
+/// Long side of the thumbnail that the paper is looked for on, in pixels.
+const SEARCH_SIDE: u32 = 512;
+/// Short side of the picture that skew is measured on: the baseline of 9 pt type smears by one
+/// pixel at 0.06°.
+const SKEW_WIDTH: f64 = 1000.0;
+/// Largest short side of an aligned page: A4 at 300 dpi.
+const MAX_WIDTH: f64 = 2500.0;
+/// Paper must be brighter than the table by this many levels of 255 at least.
+const MIN_STEP: f32 = 9.0;
+/// Share of a side's scan lines that must agree on one straight edge.
+const MIN_SUPPORT: f32 = 0.35;
+/// What is left off inside each edge of the paper, as a share of its width: the edge's own shadow
+/// and half a pixel of table would look like a rule.
+const INSET: f64 = 0.0025;
+/// Height of A4 over its width.
+const A4: f64 = std::f64::consts::SQRT_2;
+/// Sheets whose sides are in A4's ratio within this share are A4.
+const A4_TOLERANCE: f64 = 0.06;
+/// Skews searched, in degrees to either side.
+const MAX_SKEW: f64 = 7.0;
+/// Smaller skews are left: 0.04° is one pixel across A4 at 200 dpi.
+const MIN_SKEW: f64 = 0.04;
+/// Sides below this hold no line of text that could be levelled, in pixels.
+const SMALLEST: f64 = 64.0;
+
+/// A straightened picture.
+pub(super) struct Straightened {
+    /// Its pixels.
+    pub image: DynamicImage,
+    /// A small grey picture of it, not turned yet: what it was judged by.
+    pub preview: GrayImage,
+    /// Degrees it was turned by, clockwise.
+    pub skew: f32,
+    /// Whether it was cut out of a larger picture.
+    pub cut: bool,
+}
+
+/// Cuts the paper out where a table can be seen around it, and levels its lines.
+pub(super) fn straighten(picture: DynamicImage) -> Straightened {
+    let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
+    let grey = grey_thumbnail(&picture, SKEW_WIDTH as u32 * 5 / 4);
+    if width < SMALLEST || height < SMALLEST {
+        return Straightened { image: picture, preview: grey, skew: 0.0, cut: false };
+    }
+    let paper = find_paper(&picture, &grey);
+    let cut = paper.is_some();
+    let sheet = match paper {
+        Some(quad) => Sheet::photographed(&quad),
+        None => Sheet::scanned(width, height),
+    };
+    let preview = sheet.preview(&grey, width);
+    let skew = skew(&preview);
+    if !cut && skew.abs() < MIN_SKEW {
+        return Straightened { image: picture, preview, skew: 0.0, cut };
+    }
+    let image = sheet.draw(&picture, skew, paper_level(&preview));
+    Straightened { image, preview, skew: -skew as f32, cut }
+}
+
+/// Where the paper lies in the picture, and the size it is drawn at.
+struct Sheet {
+    width: f64,
+    height: f64,
+    /// From the sheet's pixels to the picture's.
+    to_picture: Projective,
+}
+
+impl Sheet {
+    fn scanned(width: f64, height: f64) -> Self {
+        Self { width, height, to_picture: Projective::IDENTITY }
+    }
+
+    /// A sheet with these corners: top left, top right, bottom right, bottom left.
+    fn photographed(quad: &[Dot; 4]) -> Self {
+        let [tl, tr, br, bl] = *quad;
+        let width = tl.distance(tr).max(bl.distance(br));
+        let height = tl.distance(bl).max(tr.distance(br));
+        let (short, long) = (width.min(height), width.max(height));
+        let is_a4 = (long / short / A4 - 1.0).abs() < A4_TOLERANCE;
+        let short = short.min(MAX_WIDTH);
+        let long = if is_a4 { short * A4 } else { long / width.min(height) * short };
+        let (width, height) = if width <= height { (short, long) } else { (long, short) };
+        let (width, height) = (width.round(), height.round());
+        let inset = INSET * short;
+        let unit = Projective::new([
+            [(1.0 - 2.0 * inset / width) / width, 0.0, inset / width],
+            [0.0, (1.0 - 2.0 * inset / height) / height, inset / height],
+            [0.0, 0.0, 1.0],
+        ]);
+        Self { width, height, to_picture: Projective::unit_square_to(quad).after(&unit) }
+    }
+
+    /// From the levelled sheet's pixels to the unlevelled sheet's.
+    fn turn(&self, degrees: f64) -> Projective {
+        let (sin, cos) = degrees.to_radians().sin_cos();
+        let (x, y) = (self.width / 2.0, self.height / 2.0);
+        Projective::new([
+            [cos, -sin, x - cos * x + sin * y],
+            [sin, cos, y - sin * x - cos * y],
+            [0.0, 0.0, 1.0],
+        ])
+    }
+
+    /// The sheet in grey, not levelled yet, its short side [`SKEW_WIDTH`] pixels at most.
+    fn preview(&self, grey: &GrayImage, picture_width: f64) -> GrayImage {
+        let scale = (self.width.min(self.height) / SKEW_WIDTH).max(1.0);
+        let (width, height) = (self.width / scale, self.height / scale);
+        let shrink = f64::from(grey.width()) / picture_width;
+        let to_picture =
+            Projective::scaling(shrink).after(&self.to_picture).after(&Projective::scaling(scale));
+        let mapping = Mapping { turn: Projective::IDENTITY, to_picture, inside: (width, height) };
+        let size = ((width as u32).max(1), (height as u32).max(1));
+        let pixels = warp::<1>(grey.as_raw(), grey.dimensions(), size, &mapping, paper_level(grey));
+        GrayImage::from_raw(size.0, size.1, pixels).unwrap_or_default()
+    }
+
+    fn draw(&self, picture: &DynamicImage, skew: f64, ground: u8) -> DynamicImage {
+        let size = (self.width as u32, self.height as u32);
+        let mapping = Mapping {
+            turn: self.turn(skew),
+            to_picture: self.to_picture,
+            inside: (self.width, self.height),
+        };
+        // A sheet drawn much smaller than photographed is shrunk by averaging first: bilinear
+        // sampling would skip pixels.
+        let step = self.to_picture.scale_at(self.width / 2.0, self.height / 2.0);
+        if step > 1.6 {
+            let (width, height) = (picture.width(), picture.height());
+            let shrink = |side: u32| (f64::from(side) / step).round() as u32;
+            let small = picture.thumbnail_exact(shrink(width), shrink(height));
+            let ratio = f64::from(small.width()) / f64::from(width);
+            let to_picture = Projective::scaling(ratio).after(&self.to_picture);
+            return draw_mapped(&small, size, &Mapping { to_picture, ..mapping }, ground);
+        }
+        draw_mapped(picture, size, &mapping, ground)
+    }
+}
+
+fn draw_mapped(
+    picture: &DynamicImage,
+    (width, height): (u32, u32),
+    mapping: &Mapping,
+    ground: u8,
+) -> DynamicImage {
+    let from = (picture.width(), picture.height());
+    let size = (width, height);
+    if let DynamicImage::ImageLuma8(grey) = picture {
+        let pixels = warp::<1>(grey.as_raw(), from, size, mapping, ground);
+        return GrayImage::from_raw(width, height, pixels)
+            .map_or_else(DynamicImage::default, DynamicImage::ImageLuma8);
+    }
+    let rgb = match picture {
+        DynamicImage::ImageRgb8(rgb) => Cow::Borrowed(rgb),
+        other => Cow::Owned(other.to_rgb8()),
+    };
+    let pixels = warp::<3>(rgb.as_raw(), from, size, mapping, ground);
+    RgbImage::from_raw(width, height, pixels)
+        .map_or_else(DynamicImage::default, DynamicImage::ImageRgb8)
+}
+
+/// Where a drawn pixel comes from: first turned, then projected into the picture.
+struct Mapping {
+    /// Affine.
+    turn: Projective,
+    to_picture: Projective,
+    /// Turned pixels beyond this width and height are not paper.
+    inside: (f64, f64),
+}
+
+impl Mapping {
+    /// The pixels of row `y` that lie on paper, for a drawing of this width.
+    fn on_paper(&self, y: f64, width: usize) -> std::ops::Range<usize> {
+        let [a, b, _] = &self.turn.0;
+        let (mut from, mut to) = (0.0, width as f64);
+        for (row, limit) in [(a, self.inside.0), (b, self.inside.1)] {
+            let (slope, at_zero) = (row[0], row[1] * y + row[2]);
+            let (enter, leave) = (-at_zero / slope, (limit - at_zero) / slope);
+            if slope.abs() > 1e-12 {
+                from = enter.min(leave).max(from);
+                to = enter.max(leave).min(to);
+            } else if !(0.0..limit).contains(&at_zero) {
+                return 0..0;
+            }
+        }
+        // Pixel x has its centre at x + 0.5.
+        let from = (from - 0.5).ceil().max(0.0) as usize;
+        from..((to - 0.5).ceil().max(0.0) as usize).clamp(from, width.max(from))
+    }
+}
+
+/// Pixels between exact projections: in between, places are interpolated, which errs by less
+/// than 0.01 pixel for any sheet that [`is_sheet`].
+const SPAN: usize = 16;
+/// One pixel, in the fixed point that places are counted in.
+const ONE: f64 = 65_536.0;
+
+/// Draws `to` pixels of `N` channels, each interpolated between four of the source.
+fn warp<const N: usize>(
+    source: &[u8],
+    from: (u32, u32),
+    to: (u32, u32),
+    mapping: &Mapping,
+    ground: u8,
+) -> Vec<u8> {
+    let (width, height) = (to.0.max(1) as usize, to.1.max(1) as usize);
+    let mut target = vec![ground; width * height * N];
+    let source = Source::<N> { pixels: source, width: from.0 as usize, height: from.1 as usize };
+    let whole = mapping.to_picture.after(&mapping.turn);
+    target.par_chunks_exact_mut(width * N).enumerate().for_each(|(y, row)| {
+        let y = y as f64 + 0.5;
+        let paper = mapping.on_paper(y, width);
+        let place = |x: usize| {
+            let Dot { x, y } = whole.apply(x as f64 + 0.5, y);
+            // Centres of pixels lie at halves.
+            (((x - 0.5) * ONE) as i64, ((y - 0.5) * ONE) as i64)
+        };
+        let mut x = paper.start;
+        let mut here = place(x);
+        for span in row[paper.start * N..paper.end * N].chunks_mut(SPAN * N) {
+            x += SPAN;
+            let next = place(x);
+            source.draw_span(here, next, span);
+            here = next;
+        }
+    });
+    target
+}
+
+/// A picture to take pixels from.
+struct Source<'a, const N: usize> {
+    pixels: &'a [u8],
+    width: usize,
+    height: usize,
+}
+
+impl<const N: usize> Source<'_, N> {
+    /// Draws pixels that come from evenly spaced places: the first from `from`, the one after
+    /// [`SPAN`] from `to`.
+    #[inline]
+    fn draw_span(&self, from: (i64, i64), to: (i64, i64), span: &mut [u8]) {
+        let step = ((to.0 - from.0) / SPAN as i64, (to.1 - from.1) / SPAN as i64);
+        let (right, bottom) = ((self.width as i64 - 1) << 16, (self.height as i64 - 1) << 16);
+        let within = |p: (i64, i64)| (0..right).contains(&p.0) && (0..bottom).contains(&p.1);
+        let (mut x, mut y) = from;
+        if within(from) && within(to) {
+            for pixel in span.chunks_exact_mut(N) {
+                self.draw(x, y, N, self.width * N, pixel);
+                (x, y) = (x + step.0, y + step.1);
+            }
+            return;
+        }
+        let edge = ONE as i64;
+        for pixel in span.chunks_exact_mut(N) {
+            if (-edge..right + edge).contains(&x) && (-edge..bottom + edge).contains(&y) {
+                let (x, y) = (x.clamp(0, right), y.clamp(0, bottom));
+                let aside = if x < right { N } else { 0 };
+                let below = if y < bottom { self.width * N } else { 0 };
+                self.draw(x, y, aside, below, pixel);
+            }
+            (x, y) = (x + step.0, y + step.1);
+        }
+    }
+
+    /// One pixel from the four around a place; its neighbours lie `aside` and `below` bytes on.
+    #[inline(always)]
+    fn draw(&self, x: i64, y: i64, aside: usize, below: usize, pixel: &mut [u8]) {
+        let at = (y >> 16) as usize * self.width * N + (x >> 16) as usize * N;
+        let (fx, fy) = ((x as u32 >> 8) & 0xff, (y as u32 >> 8) & 0xff);
+        let (upper, lower) = (self.pixels.get(at..at + 2 * N), self.pixels.get(at + below..));
+        if let (Some(upper), Some(lower)) = (upper, lower.and_then(|l| l.get(..2 * N)))
+            && aside == N
+        {
+            for i in 0..N {
+                let above = u32::from(upper[i]) * (256 - fx) + u32::from(upper[i + N]) * fx;
+                let beneath = u32::from(lower[i]) * (256 - fx) + u32::from(lower[i + N]) * fx;
+                pixel[i] = ((above * (256 - fy) + beneath * fy + (1 << 15)) >> 16) as u8;
+            }
+        } else if let Some(nearest) = self.pixels.get(at..at + N) {
+            // The last column: half a pixel of the frame, where no letter stands.
+            pixel.copy_from_slice(nearest);
+        }
+    }
+}
+
+/// A point in double precision: projections multiply errors.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Dot {
+    x: f64,
+    y: f64,
+}
+
+impl Dot {
+    fn distance(self, other: Dot) -> f64 {
+        (self.x - other.x).hypot(self.y - other.y)
+    }
+}
+
+/// A projective map of the plane.
+#[derive(Clone, Copy, Debug)]
+struct Projective([[f64; 3]; 3]);
+
+impl Projective {
+    const IDENTITY: Self = Self([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]);
+
+    fn new(rows: [[f64; 3]; 3]) -> Self {
+        Self(rows)
+    }
+
+    fn scaling(factor: f64) -> Self {
+        Self([[factor, 0.0, 0.0], [0.0, factor, 0.0], [0.0, 0.0, 1.0]])
+    }
+
+    /// The map that takes (0,0), (1,0), (1,1), (0,1) to the corners (Heckbert, "Fundamentals of
+    /// Texture Mapping", 1989, section 2.2.3).
+    fn unit_square_to(quad: &[Dot; 4]) -> Self {
+        let [a, b, c, d] = *quad;
+        let (dx1, dx2, dx3) = (b.x - c.x, d.x - c.x, a.x - b.x + c.x - d.x);
+        let (dy1, dy2, dy3) = (b.y - c.y, d.y - c.y, a.y - b.y + c.y - d.y);
+        let determinant = dx1 * dy2 - dx2 * dy1;
+        let g = (dx3 * dy2 - dx2 * dy3) / determinant;
+        let h = (dx1 * dy3 - dx3 * dy1) / determinant;
+        Self([
+            [b.x - a.x + g * b.x, d.x - a.x + h * d.x, a.x],
+            [b.y - a.y + g * b.y, d.y - a.y + h * d.y, a.y],
+            [g, h, 1.0],
+        ])
+    }
+
+    /// First `first`, then this one.
+    fn after(&self, first: &Self) -> Self {
+        let mut product = [[0.0; 3]; 3];
+        for (row, out) in self.0.iter().zip(&mut product) {
+            for (column, value) in out.iter_mut().enumerate() {
+                *value = row.iter().zip(&first.0).map(|(a, b)| a * b[column]).sum();
+            }
+        }
+        Self(product)
+    }
+
+    fn apply(&self, x: f64, y: f64) -> Dot {
+        let [px, py, w] = self.weighted(x, y);
+        Dot { x: px / w, y: py / w }
+    }
+
+    /// Homogeneous coordinates of a point's image.
+    fn weighted(&self, x: f64, y: f64) -> [f64; 3] {
+        self.0.map(|row| row[0] * x + row[1] * y + row[2])
+    }
+
+    /// How many units of the target one unit at (x, y) covers.
+    fn scale_at(&self, x: f64, y: f64) -> f64 {
+        let here = self.apply(x, y);
+        let across = here.distance(self.apply(x + 1.0, y));
+        let down = here.distance(self.apply(x, y + 1.0));
+        (across * down).sqrt()
+    }
+}
+
+/// A side of the frame, and how to walk from it inwards.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Side {
+    Left,
+    Top,
+    Right,
+    Bottom,
+}
+
+/// An edge of the paper as `depth = offset + slope × along`: `along` runs down the left and right
+/// sides and to the right on the top and bottom; `depth` is the distance from the frame's side.
+#[derive(Clone, Copy, Debug)]
+struct Edge {
+    side: Side,
+    offset: f64,
+    slope: f64,
+}
+
+impl Edge {
+    /// Coefficients of a·x + b·y = c, on a picture of this size.
+    fn line(&self, width: f64, height: f64) -> [f64; 3] {
+        match self.side {
+            Side::Left => [1.0, -self.slope, self.offset],
+            Side::Right => [1.0, self.slope, width - self.offset],
+            Side::Top => [-self.slope, 1.0, self.offset],
+            Side::Bottom => [self.slope, 1.0, height - self.offset],
+        }
+    }
+
+    fn scaled(&self, factor: f64) -> Self {
+        Self { offset: self.offset * factor, ..*self }
+    }
+}
+
+/// The paper's corners in the picture's pixels (top left, top right, bottom right, bottom left),
+/// when a darker table can be seen around it on three sides at least.
+fn find_paper(picture: &DynamicImage, grey: &GrayImage) -> Option<[Dot; 4]> {
+    let small = shrunk(grey, SEARCH_SIDE * grey.width() / grey.width().max(grey.height()));
+    let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
+    let factor = width / f64::from(small.width());
+    let mut found = 0;
+    let edges = [Side::Left, Side::Top, Side::Right, Side::Bottom].map(|side| {
+        let edge = find_edge(&small, side);
+        found += usize::from(edge.is_some());
+        // A sheet that runs out of the frame ends at the frame.
+        edge.unwrap_or(Edge { side, offset: 0.0, slope: 0.0 }).scaled(factor)
+    });
+    if found < 3 {
+        return None;
+    }
+    let rough = corners(&edges, width, height)?;
+    let refined = edges.map(|edge| refine(picture, edge, &rough).unwrap_or(edge));
+    let quad = corners(&refined, width, height)?;
+    is_sheet(&quad, width, height).then_some(quad)
+}
+
+fn corners(edges: &[Edge; 4], width: f64, height: f64) -> Option<[Dot; 4]> {
+    let [left, top, right, bottom] = edges.map(|edge| edge.line(width, height));
+    let meet = |p: [f64; 3], q: [f64; 3]| {
+        let determinant = p[0] * q[1] - q[0] * p[1];
+        (determinant.abs() > 1e-6).then(|| Dot {
+            x: (p[2] * q[1] - q[2] * p[1]) / determinant,
+            y: (p[0] * q[2] - q[0] * p[2]) / determinant,
+        })
+    };
+    Some([meet(left, top)?, meet(top, right)?, meet(right, bottom)?, meet(bottom, left)?])
+}
+
+/// Whether the corners are those of a sheet seen from above: convex, hardly beyond the frame,
+/// a good part of it, and of a paper's proportions.
+fn is_sheet(quad: &[Dot; 4], width: f64, height: f64) -> bool {
+    let slack = 0.03;
+    let inside = quad.iter().all(|p| {
+        (-slack..1.0 + slack).contains(&(p.x / width))
+            && (-slack..1.0 + slack).contains(&(p.y / height))
+    });
+    let turn = |i: usize| {
+        let (a, b, c) = (quad[i], quad[(i + 1) % 4], quad[(i + 2) % 4]);
+        let (ux, uy) = (b.x - a.x, b.y - a.y);
+        let (vx, vy) = (c.x - b.x, c.y - b.y);
+        (ux * vy - uy * vx) / (ux.hypot(uy) * vx.hypot(vy)).max(1e-9)
+    };
+    // The sine of each corner: 60° to 120°.
+    let square = (0..4).all(|i| turn(i) > 0.86);
+    let [a, b, c, d] = *quad;
+    let area = ((c.x - a.x) * (d.y - b.y) - (d.x - b.x) * (c.y - a.y)).abs() / 2.0;
+    let (across, down) = (a.distance(b) + d.distance(c), a.distance(d) + b.distance(c));
+    let ratio = across.max(down) / across.min(down).max(1.0);
+    inside && square && area > 0.2 * width * height && ratio < 2.0
+}
+
+/// The straight edge that most scan lines from one side agree on.
+fn find_edge(grey: &GrayImage, side: Side) -> Option<Edge> {
+    let (width, height) = (grey.width() as usize, grey.height() as usize);
+    let (lines, depth) = match side {
+        Side::Left | Side::Right => (height, width),
+        Side::Top | Side::Bottom => (width, height),
+    };
+    let raw = grey.as_raw();
+    let at = |line: usize, deep: usize| {
+        let (x, y) = match side {
+            Side::Left => (deep, line),
+            Side::Right => (width - 1 - deep, line),
+            Side::Top => (line, deep),
+            Side::Bottom => (line, height - 1 - deep),
+        };
+        f32::from(raw[y * width + x])
+    };
+    let reach = depth * 45 / 100;
+    // Noise and grain of the table: the median step between neighbours beside the frame.
+    let mut steps: Vec<f32> = (0..lines)
+        .flat_map(|l| (1..4).map(move |d| (l, d)))
+        .map(|(l, d)| (at(l, d + 1) - at(l, d)).abs())
+        .collect();
+    let middle = steps.len() / 2;
+    let grain = *steps.select_nth_unstable_by(middle, f32::total_cmp).1;
+    let step = MIN_STEP.max(6.0 * grain);
+    let points: Vec<(f64, f64)> = (0..lines)
+        .filter_map(|line| {
+            let mut table = (at(line, 1) + at(line, 2)) / 2.0;
+            for deep in 2..reach {
+                let value = at(line, deep);
+                if (0..3).all(|ahead| at(line, deep + ahead) - table > step) {
+                    return Some((line as f64 + 0.5, deep as f64));
+                }
+                // Light falls off along the table: follow it slowly.
+                table += 0.1 * (value - table).clamp(-step, step);
+            }
+            None
+        })
+        .collect();
+    fit_edge(&points, lines).map(|(offset, slope)| Edge { side, offset, slope })
+}
+
+/// The line through most points, if enough agree: every pair of a few dozen candidates is tried,
+/// which is exhaustive and needs no chance.
+fn fit_edge(points: &[(f64, f64)], lines: usize) -> Option<(f64, f64)> {
+    const CANDIDATES: usize = 48;
+    const TOLERANCE: f64 = 1.2;
+    const STEEPEST: f64 = 0.36; // 20°
+    let stride = points.len().div_ceil(CANDIDATES).max(1);
+    let candidates: Vec<_> = points.iter().step_by(stride).copied().collect();
+    let mut best = (0, 0.0, 0.0);
+    for (i, &(along, deep)) in candidates.iter().enumerate() {
+        for &(further, other) in &candidates[i + 1..] {
+            if further - along < 0.2 * lines as f64 {
+                continue;
+            }
+            let slope = (other - deep) / (further - along);
+            let offset = deep - slope * along;
+            if slope.abs() > STEEPEST {
+                continue;
+            }
+            let near = |p: &&(f64, f64)| (offset + slope * p.0 - p.1).abs() < TOLERANCE;
+            let support = points.iter().filter(near).count();
+            if support > best.0 {
+                best = (support, offset, slope);
+            }
+        }
+    }
+    let (support, offset, slope) = best;
+    if (support as f32) < MIN_SUPPORT * lines as f32 {
+        return None;
+    }
+    let near: Vec<_> =
+        points.iter().filter(|p| (offset + slope * p.0 - p.1).abs() < TOLERANCE).copied().collect();
+    least_squares(&near)
+}
+
+/// Offset and slope of the line that fits best.
+fn least_squares(points: &[(f64, f64)]) -> Option<(f64, f64)> {
+    let count = points.len() as f64;
+    let (sx, sy) = points.iter().fold((0.0, 0.0), |s, p| (s.0 + p.0, s.1 + p.1));
+    let (mx, my) = (sx / count, sy / count);
+    let (sxx, sxy) = points
+        .iter()
+        .fold((0.0, 0.0), |s, p| (s.0 + (p.0 - mx) * (p.0 - mx), s.1 + (p.0 - mx) * (p.1 - my)));
+    (points.len() >= 2 && sxx > 0.0).then(|| (my - sxy / sxx * mx, sxy / sxx))
+}
+
+/// Fits an edge again on the full picture: at many places along it the step from table to paper
+/// is located, and a line laid through them.
+fn refine(picture: &DynamicImage, edge: Edge, quad: &[Dot; 4]) -> Option<Edge> {
+    const PLACES: usize = 96;
+    let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
+    let [tl, tr, br, bl] = *quad;
+    let (from, to) = match edge.side {
+        Side::Left => (tl.y, bl.y),
+        Side::Right => (tr.y, br.y),
+        Side::Top => (tl.x, tr.x),
+        Side::Bottom => (bl.x, br.x),
+    };
+    let reach = (0.008 * width.max(height)).max(5.0) as isize;
+    let window = (reach / 3).max(3) as usize;
+    let mut points = Vec::with_capacity(PLACES);
+    for place in 0..PLACES {
+        let share = 0.03 + 0.94 * (place as f64 + 0.5) / PLACES as f64;
+        let along = from + (to - from) * share;
+        let deep = edge.offset + edge.slope * along;
+        let profile: Vec<f32> = (-reach..=reach)
+            .map(|step| {
+                let deep = deep + step as f64;
+                let (x, y) = match edge.side {
+                    Side::Left => (deep, along),
+                    Side::Right => (width - deep, along),
+                    Side::Top => (along, deep),
+                    Side::Bottom => (along, height - deep),
+                };
+                luma(picture, x, y)
+            })
+            .collect();
+        if let Some(step) = steepest(&profile, window) {
+            points.push((along, deep - reach as f64 + step));
+        }
+    }
+    let mut line = least_squares(&points)?;
+    for _ in 0..3 {
+        let miss = |p: &(f64, f64)| (line.0 + line.1 * p.0 - p.1).abs();
+        let mut misses: Vec<f64> = points.iter().map(miss).collect();
+        let middle = misses.len() / 2;
+        let median = *misses.select_nth_unstable_by(middle, f64::total_cmp).1;
+        let good: Vec<_> =
+            points.iter().filter(|p| miss(p) <= (2.5 * median).max(0.7)).copied().collect();
+        line = least_squares(&good)?;
+    }
+    (points.len() >= PLACES / 3).then_some(Edge { offset: line.0, slope: line.1, ..edge })
+}
+
+/// Where along a profile the mean of the window after exceeds the mean before by most, in
+/// fractions of a step; none where that is hardly brighter.
+fn steepest(profile: &[f32], window: usize) -> Option<f64> {
+    let mean = |part: &[f32]| part.iter().sum::<f32>() / part.len() as f32;
+    let rise: Vec<f32> = (window..profile.len() - window)
+        .map(|i| mean(&profile[i..i + window]) - mean(&profile[i - window..i]))
+        .collect();
+    let (peak, &most) = rise.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
+    if most < 0.7 * MIN_STEP {
+        return None;
+    }
+    let beside = |i: Option<usize>| i.and_then(|i| rise.get(i)).copied().unwrap_or(most);
+    let (before, after) = (beside(peak.checked_sub(1)), beside(Some(peak + 1)));
+    let bend = before - 2.0 * most + after;
+    let shift = if bend < -1e-3 { 0.5 * (before - after) / bend } else { 0.0 };
+    Some((peak + window) as f64 + f64::from(shift.clamp(-0.5, 0.5)))
+}
+
+/// Brightness at the pixel that holds a place; the nearest one off the picture.
+fn luma(picture: &DynamicImage, x: f64, y: f64) -> f32 {
+    let x = (x.max(0.0) as u32).min(picture.width() - 1);
+    let y = (y.max(0.0) as u32).min(picture.height() - 1);
+    match picture {
+        DynamicImage::ImageLuma8(grey) => f32::from(grey.get_pixel(x, y).0[0]),
+        DynamicImage::ImageRgb8(rgb) => f32::from(rgb.get_pixel(x, y).to_luma().0[0]),
+        other => f32::from(image::GenericImageView::get_pixel(other, x, y).to_luma().0[0]),
+    }
+}
+
+/// Brightness of most of the page.
+fn paper_level(grey: &GrayImage) -> u8 {
+    let mut values: Vec<u8> = grey.as_raw().iter().step_by(61).copied().collect();
+    let rank = values.len() * 3 / 4;
+    if values.is_empty() { 255 } else { *values.select_nth_unstable(rank).1 }
+}
+
+/// Angle of a page's lines in degrees, positive where they run down to the right; 0 where none is
+/// to be seen.
+///
+/// The method is the projection profile: lower edges of strokes are projected along each angle,
+/// and the angle at which they pile up most is the page's (W. Postl, US patent 4,723,297, 1988).
+fn skew(grey: &GrayImage) -> f64 {
+    let rows = Profile::of(grey, false);
+    let columns = Profile::of(grey, true);
+    let (across, down) = (rows.best(), columns.best());
+    // Rules run both ways, lines of text one way only: the sharper profile is theirs.
+    let (angle, sharpness) =
+        if down.1 > 1.3 * across.1 { (-down.0, down.1) } else { (across.0, across.1) };
+    if sharpness > 1.15 { angle } else { 0.0 }
+}
+
+/// Lower (or right) edges of strokes.
+struct Profile {
+    points: Vec<(f32, f32)>,
+    extent: f32,
+}
+
+impl Profile {
+    /// Points as (along, across) the lines; `sideways` reads the page's columns as its lines.
+    fn of(grey: &GrayImage, sideways: bool) -> Self {
+        const ENOUGH: usize = 30_000;
+        let (width, height) = (grey.width() as usize, grey.height() as usize);
+        let raw = grey.as_raw();
+        let step = if sideways { 1 } else { width };
+        let mut points = Vec::new();
+        for y in 2..height.saturating_sub(2) {
+            for x in 2..width.saturating_sub(2) {
+                let at = y * width + x;
+                let (before, after) = (u32::from(raw[at - step]), u32::from(raw[at + step]));
+                // A fifth darker, whatever the light.
+                if after > before + 16 && before * 5 < after * 4 {
+                    // Whole numbers pile up by themselves at 0°: spread them over their pixel.
+                    let spread = (x * 7919 + y * 104_729) % 256;
+                    let spread = spread as f32 / 256.0;
+                    points.push(if sideways {
+                        (y as f32, x as f32 + spread)
+                    } else {
+                        (x as f32, y as f32 + spread)
+                    });
+                }
+            }
+        }
+        let stride = points.len().div_ceil(ENOUGH).max(1);
+        let points = points.into_iter().step_by(stride).collect();
+        let extent = if sideways { width } else { height };
+        Self { points, extent: extent as f32 }
+    }
+
+    /// The angle with the sharpest profile, in degrees, and how much sharper than the median
+    /// angle's it is.
+    fn best(&self) -> (f64, f64) {
+        if self.points.len() < 200 {
+            return (0.0, 0.0);
+        }
+        let mut histogram = Vec::new();
+        let mut search = |centre: f64, reach: f64, step: f64| {
+            let steps = (reach / step).round() as i32;
+            let scores: Vec<(f64, f64)> = (-steps..=steps)
+                .map(|i| centre + f64::from(i) * step)
+                .map(|angle| (angle, self.sharpness(angle, &mut histogram)))
+                .collect();
+            let best =
+                scores.iter().copied().fold((0.0, 0.0), |a, b| if b.1 > a.1 { b } else { a });
+            (best, scores)
+        };
+        let (coarse, scores) = search(0.0, MAX_SKEW, 0.25);
+        let mut sorted: Vec<f64> = scores.iter().map(|s| s.1).collect();
+        sorted.sort_by(f64::total_cmp);
+        let median = sorted.get(sorted.len() / 2).copied().unwrap_or(1.0).max(1e-9);
+        let (fine, _) = search(coarse.0, 0.2, 0.05);
+        let (finest, _) = search(fine.0, 0.04, 0.01);
+        (finest.0, finest.1 / median)
+    }
+
+    /// Sum of squares of the profile at an angle.
+    fn sharpness(&self, degrees: f64, histogram: &mut Vec<u32>) -> f64 {
+        let slope = degrees.to_radians().tan() as f32;
+        let margin = (self.points.iter().map(|p| p.0).fold(0.0, f32::max) * slope.abs()).ceil();
+        histogram.clear();
+        histogram.resize((self.extent + 2.0 * margin) as usize + 4, 0);
+        for (along, across) in &self.points {
+            if let Some(bin) = histogram.get_mut((across - along * slope + margin) as usize) {
+                *bin += 1;
+            }
+        }
+        histogram.iter().map(|&bin| f64::from(bin) * f64::from(bin)).sum()
+    }
+}
+
+/// The picture in grey, its short side about `short` pixels (never enlarged), by area averages.
+pub(super) fn grey_thumbnail(picture: &DynamicImage, short: u32) -> GrayImage {
+    let (width, height) = (picture.width(), picture.height());
+    let target = (u64::from(width) * u64::from(short) / u64::from(width.min(height).max(1))) as u32;
+    match picture {
+        DynamicImage::ImageLuma8(grey) => shrunk(grey, target),
+        DynamicImage::ImageRgb8(rgb) => averaged(rgb.as_raw(), 3, (width, height), target),
+        other => shrunk(&other.to_luma8(), target),
+    }
+}
+
+/// A grey picture at a smaller width, by area averages; itself where it is no wider.
+fn shrunk(grey: &GrayImage, width: u32) -> GrayImage {
+    averaged(grey.as_raw(), 1, grey.dimensions(), width)
+}
+
+fn averaged(raw: &[u8], channels: usize, (width, height): (u32, u32), target: u32) -> GrayImage {
+    let target = target.clamp(1, width.max(1));
+    let rows = ((u64::from(height) * u64::from(target) / u64::from(width.max(1))) as u32).max(1);
+    let (width, height) = (width as usize, height as usize);
+    let bounds = |i: u32, from: usize, to: u32| {
+        let start = i as usize * from / to as usize;
+        (start, ((i as usize + 1) * from / to as usize).max(start + 1).min(from.max(1)))
+    };
+    let mut small = GrayImage::new(target, rows);
+    let mut sums = vec![0u32; width];
+    for (y, out) in small.chunks_exact_mut(target as usize).enumerate() {
+        let (top, bottom) = bounds(y as u32, height, rows);
+        sums.fill(0);
+        for row in raw.chunks_exact(width * channels).take(bottom).skip(top) {
+            if channels == 3 {
+                for (sum, p) in sums.iter_mut().zip(row.chunks_exact(3)) {
+                    // Rec. 601 weights in 256ths.
+                    *sum +=
+                        (77 * u32::from(p[0]) + 150 * u32::from(p[1]) + 29 * u32::from(p[2])) >> 8;
+                }
+            } else {
+                for (sum, p) in sums.iter_mut().zip(row) {
+                    *sum += u32::from(*p);
+                }
+            }
+        }
+        for (x, value) in out.iter_mut().enumerate() {
+            let (left, right) = bounds(x as u32, width, target);
+            let part = &sums[left..right];
+            let count = (part.len() * (bottom - top)) as u32;
+            *value = ((part.iter().sum::<u32>() + count / 2) / count.max(1)) as u8;
+        }
+    }
+    small
+}
