@@ -9,6 +9,7 @@
 
 pub mod eval;
 pub mod geometry;
+pub mod models;
 pub mod ocr;
 pub mod page;
 pub mod report;

@@ -6,7 +6,7 @@
 //! logits.
 //!
 //! Invariant: all places are in pixels of the upright page, which is the given page turned by
-//! [`Reading::turn`].
+//! [`Reading::quarter_turns`].
 
 pub mod alphabet;
 pub mod detect;
@@ -14,8 +14,8 @@ pub mod model;
 pub mod recognise;
 pub mod resample;
 
-use image::imageops::{rotate90, rotate180, rotate270};
-use image::{GrayImage, ImageBuffer, Pixel};
+use image::GrayImage;
+use image::imageops::{rotate90, rotate180};
 
 use crate::stage::{Stage, Watch};
 use crate::text::{Line, Rule};
@@ -33,49 +33,11 @@ const LINES_TO_TURN: usize = 8;
 /// pictures, not text.
 const READABLE: f32 = 0.35;
 
-/// What the page has to be turned by, clockwise, to stand upright.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Turn {
-    /// It stands upright.
-    #[default]
-    None,
-    /// By 90°.
-    Quarter,
-    /// By 180°.
-    Half,
-    /// By 270°.
-    ThreeQuarters,
-}
-
-impl Turn {
-    fn and_half(self) -> Self {
-        match self {
-            Self::None => Self::Half,
-            Self::Quarter => Self::ThreeQuarters,
-            Self::Half => Self::None,
-            Self::ThreeQuarters => Self::Quarter,
-        }
-    }
-
-    /// Turns a picture.
-    pub fn apply<P: Pixel + 'static>(
-        self,
-        image: ImageBuffer<P, Vec<P::Subpixel>>,
-    ) -> ImageBuffer<P, Vec<P::Subpixel>> {
-        match self {
-            Self::None => image,
-            Self::Quarter => rotate90(&image),
-            Self::Half => rotate180(&image),
-            Self::ThreeQuarters => rotate270(&image),
-        }
-    }
-}
-
 /// What was read on a page.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reading {
-    /// How the page has to be turned before anything else here applies.
-    pub turn: Turn,
+    /// How often the page has to be turned by 90°, clockwise, before anything else here applies.
+    pub quarter_turns: u8,
     /// Lines that hold text.
     pub lines: Vec<Line>,
     /// Rules of tables.
@@ -97,9 +59,9 @@ impl Reader {
         if found.sideways {
             let turned = rotate90(page);
             let found = self.detect(&turned, watch)?;
-            self.read_found(&turned, found, Turn::Quarter, watch)
+            self.read_found(&turned, found, 1, watch)
         } else {
-            self.read_found(page, found, Turn::None, watch)
+            self.read_found(page, found, 0, watch)
         }
     }
 
@@ -108,18 +70,19 @@ impl Reader {
         &self,
         page: &GrayImage,
         found: Detection,
-        turn: Turn,
+        quarter_turns: u8,
         watch: Watch,
     ) -> Result<Reading, ModelError> {
         let texts = self.recognise(page, &found.boxes, watch)?;
         if !self.lies_upside_down(page, &found.boxes, &texts, watch)? {
-            return Ok(Reading { turn, lines: lines(&found.boxes, texts), rules: found.rules });
+            let lines = lines(&found.boxes, texts);
+            return Ok(Reading { quarter_turns, lines, rules: found.rules });
         }
         let upright = rotate180(page);
         let found = self.detect(&upright, watch)?;
         let texts = self.recognise(&upright, &found.boxes, watch)?;
         let lines = lines(&found.boxes, texts);
-        Ok(Reading { turn: turn.and_half(), lines, rules: found.rules })
+        Ok(Reading { quarter_turns: quarter_turns + 2, lines, rules: found.rules })
     }
 
     /// Whether the widest lines read better when turned over.

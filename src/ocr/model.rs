@@ -71,7 +71,7 @@ pub enum ModelError {
 impl Tensor {
     /// The numbers, if the shape is the expected one.
     pub(crate) fn expect(self, expected: &[usize]) -> Result<Vec<f32>, ModelError> {
-        if self.shape == expected && self.data.len() == expected.iter().product() {
+        if self.shape == expected && self.data.len() == expected.iter().product::<usize>() {
             Ok(self.data)
         } else {
             Err(ModelError::Shape { got: self.shape, expected: expected.to_vec() })

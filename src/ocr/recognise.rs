@@ -21,9 +21,9 @@ pub const HEIGHT: usize = 40;
 const BUCKETS: [usize; 17] =
     [32, 64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 1024, 1536, 2048];
 
-/// Columns of one run, all its crops together: enough to keep a core busy, and 10 MiB of
+/// Columns of one run, all its crops together: enough to keep a core busy, and a few MiB of
 /// activations at most.
-const COLUMNS_OF_A_RUN: usize = 4096;
+const COLUMNS_OF_A_RUN: usize = 2048;
 
 /// Pixels per step of the network's output.
 const STRIDE: usize = 4;
