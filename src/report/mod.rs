@@ -5,4 +5,152 @@
 //! and a page read by its pixels go the same way. It takes values as printed and corrects nothing
 //! by what would be likely.
 
+mod align;
+mod checks;
+pub mod confidence;
+mod fields;
+mod grid;
+mod loans;
+mod scalars;
 pub mod schema;
+mod sections;
+mod shapes;
+mod strip;
+mod tables;
+mod words;
+
+use crate::geometry::Rect;
+use crate::text::PageText;
+use schema::{Check, Region, Report, Table};
+use sections::{Kind, Section};
+use strip::Strip;
+
+/// What can be set about reading.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Values of a lower confidence are to be reviewed by a person.
+    pub review_below: f32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { review_below: 0.9 }
+    }
+}
+
+/// What was read of a document.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// One for each title found, in page order; none where the pages hold no credit report.
+    pub reports: Vec<Report>,
+    /// The cross-checks that could be made, over all reports.
+    pub checks: Vec<Check>,
+    /// Values whose confidence is below the threshold, named as in [`Report::values`]; those of
+    /// a second report begin with `info[1].`.
+    pub needs_review: Vec<String>,
+    /// The lowest confidence of all values read; 0 without any.
+    pub confidence: f32,
+}
+
+/// Reads the reports on the pages of a document.
+pub fn read(pages: &[PageText], options: &Options) -> Reading {
+    let strip = Strip::of(pages);
+    let mut reading = Reading::default();
+    let mut lowest: Option<f32> = None;
+    for sections in sections::reports(&strip) {
+        let (report, checks) = report_of(&strip, &sections);
+        if report.values().is_empty() {
+            continue;
+        }
+        let index = reading.reports.len();
+        let named = |name: String| if index == 0 { name } else { format!("info[{index}].{name}") };
+        for (name, value) in report.values() {
+            lowest = Some(lowest.map_or(value.confidence, |low| low.min(value.confidence)));
+            if value.confidence < options.review_below {
+                reading.needs_review.push(named(name));
+            }
+        }
+        reading.checks.extend(checks.into_iter().map(|mut check| {
+            check.fields = check.fields.into_iter().map(named).collect();
+            check
+        }));
+        reading.reports.push(report);
+    }
+    reading.confidence = lowest.unwrap_or(0.0);
+    reading
+}
+
+fn report_of(strip: &Strip, sections: &[Section]) -> (Report, Vec<Check>) {
+    let mut report = Report::default();
+    let mut months = Vec::new();
+    for section in sections {
+        let part = &section.strip;
+        let table = match section.kind {
+            Kind::Enquiry => {
+                scalars::enquiry(part, &mut report);
+                continue;
+            }
+            Kind::Customer => {
+                scalars::customer(part, &mut report);
+                continue;
+            }
+            Kind::Score => {
+                scalars::score(part, &mut report);
+                continue;
+            }
+            Kind::Vamc => {
+                scalars::vamc(part, &mut report);
+                continue;
+            }
+            Kind::Other => continue,
+            Kind::Loans => (Table::LoanDetails, loans::loans(part)),
+            Kind::Cards => (Table::CreditCardInfo, tables::cards(part)),
+            Kind::Months => {
+                months.extend(tables::month_names(part));
+                (Table::OutstandingLoans, tables::months(part))
+            }
+            Kind::BadDebt => (Table::BadDebt, tables::bad_debts(part)),
+            Kind::Late => (Table::LatePayments, tables::late_payments(part)),
+            Kind::Guarantee => (Table::LoanGuarantee, tables::guarantees(part)),
+            Kind::Contracts => (Table::CreditContract, tables::contracts(part)),
+            Kind::LookUps => (Table::CustomersLookUp, tables::look_ups(part)),
+        };
+        let (table, rows) = table;
+        let read = report.table_mut(table);
+        if !rows.is_empty() {
+            read.regions.extend(regions(strip, part));
+        }
+        read.rows.extend(rows);
+    }
+    let checks = checks::checks(&report, &months);
+    confidence::settle(&mut report, &checks);
+    (report, checks)
+}
+
+/// What a section covers on each page, with a little margin.
+fn regions(strip: &Strip, part: &Strip) -> Vec<Region> {
+    let margin = 0.6 * part.em();
+    strip
+        .frames
+        .iter()
+        .filter_map(|frame| {
+            let pieces = part.pieces.iter().filter(|piece| piece.page == frame.page);
+            let text = pieces.map(|piece| piece.at).reduce(|all, at| all.union(&at))?;
+            // The table's own rules reach further than its text.
+            let reach = part
+                .across
+                .iter()
+                .filter(|rule| (text.top - margin..text.bottom + margin).contains(&rule.y))
+                .fold(text, |all, rule| {
+                    all.union(&Rect::new(rule.left, rule.y, rule.right, rule.y))
+                });
+            let rect = frame.back(&Rect::new(
+                reach.left - margin,
+                reach.top - margin,
+                reach.right + margin,
+                reach.bottom + margin,
+            ))?;
+            Some(Region { page: frame.page, rect })
+        })
+        .collect()
+}

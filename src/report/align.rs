@@ -1,0 +1,382 @@
+//! Which line belongs to which row: dynamic programmes over heights, with the rules between as
+//! evidence and never as a condition, since any of them may be missing or broken.
+
+/// A visual line of a column.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line {
+    /// Height of its middle.
+    pub y: f32,
+    /// Rules between it and the line above it in the same column.
+    pub ruled: bool,
+}
+
+/// What lines are allotted to: a row of a table, or a label.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Anchor {
+    /// Height of its first line's middle.
+    pub top: f32,
+    /// Height of its own middle.
+    pub middle: f32,
+}
+
+/// How cells of several lines stand beside cells of one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Rest {
+    Top,
+    Middle,
+}
+
+/// Cost of a line that belongs nowhere, in em.
+const STRAY: f32 = 2.2;
+/// Cost of an anchor without lines.
+const EMPTY: f32 = 0.6;
+/// Cost of a rule between lines of one cell, or between a cell and its anchor.
+const RULED: f32 = 3.0;
+/// Lines of one cell at most.
+const LINES: usize = 6;
+
+/// Gives each line its anchor, in order: every anchor gets neighbouring lines, which lie about its
+/// middle or run down from its top (whichever fits the whole column better).
+///
+/// `rules(line, anchor)` counts the rules between a height and an anchor.
+pub(super) fn allot(
+    lines: &[Line],
+    anchors: &[Anchor],
+    em: f32,
+    rules: impl Fn(f32, usize) -> usize,
+) -> Vec<Option<usize>> {
+    let top = allot_one(lines, anchors, em, &rules, Rest::Top);
+    let middle = allot_one(lines, anchors, em, &rules, Rest::Middle);
+    if top.0 < middle.0 { top.1 } else { middle.1 }
+}
+
+fn allot_one(
+    lines: &[Line],
+    anchors: &[Anchor],
+    em: f32,
+    rules: &impl Fn(f32, usize) -> usize,
+    rest: Rest,
+) -> (f32, Vec<Option<usize>>) {
+    let (n, m) = (lines.len(), anchors.len());
+    // best[i][j]: the cost of the first i lines and j anchors, and how many lines anchor j - 1
+    // got in it; `n + 1` stands for a stray line.
+    let mut best = vec![vec![(f32::INFINITY, 0_usize); m + 1]; n + 1];
+    best[0][0] = (0.0, 0);
+    for i in 0..=n {
+        for j in 0..=m {
+            let mut cell = best[i][j];
+            if i > 0 {
+                let cost = best[i - 1][j].0 + STRAY;
+                if cost < cell.0 {
+                    cell = (cost, n + 1);
+                }
+            }
+            if j > 0 {
+                for taken in 0..=LINES.min(i) {
+                    let group = &lines[i - taken..i];
+                    let cost = best[i - taken][j - 1].0
+                        + group_cost(group, &anchors[j - 1], em, rest, |y| rules(y, j - 1));
+                    if cost < cell.0 {
+                        cell = (cost, taken);
+                    }
+                }
+            }
+            best[i][j] = cell;
+        }
+    }
+    let mut found = vec![None; n];
+    let (mut i, mut j) = (n, m);
+    while i > 0 || j > 0 {
+        let taken = best[i][j].1;
+        if taken == n + 1 {
+            i -= 1;
+            continue;
+        }
+        if j == 0 {
+            break;
+        }
+        for slot in &mut found[i - taken..i] {
+            *slot = Some(j - 1);
+        }
+        i -= taken;
+        j -= 1;
+    }
+    (best[n][m].0, found)
+}
+
+fn group_cost(
+    group: &[Line],
+    anchor: &Anchor,
+    em: f32,
+    rest: Rest,
+    rules: impl Fn(f32) -> usize,
+) -> f32 {
+    let (Some(first), Some(last)) = (group.first(), group.last()) else { return EMPTY };
+    let (at, to) = match rest {
+        Rest::Top => (first.y, anchor.top),
+        Rest::Middle => ((first.y + last.y) / 2.0, anchor.middle),
+    };
+    let mut cost = (at - to).abs() / em;
+    cost += RULED * rules(at).min(2) as f32;
+    for pair in group.windows(2) {
+        let [above, below] = pair else { continue };
+        if below.ruled {
+            cost += RULED;
+        }
+        // Lines of one cell follow each other closely.
+        cost += ((below.y - above.y) / em - 1.7).max(0.0) * 1.5;
+    }
+    cost
+}
+
+/// Joins columns of single-line cells into rows: each row holds at most one entry of each column,
+/// in the order of heights. `rules(column, entry, y)` counts the rules between an entry and a
+/// height.
+pub(super) fn rows(
+    columns: &[Vec<f32>],
+    em: f32,
+    rules: impl Fn(usize, usize, f32) -> usize,
+) -> Vec<Vec<Option<usize>>> {
+    let mut order: Vec<usize> = (0..columns.len()).collect();
+    order.sort_by_key(|&c| std::cmp::Reverse(columns.get(c).map_or(0, Vec::len)));
+    let mut rows: Vec<(f32, Vec<Option<usize>>)> = Vec::new();
+    for column in order {
+        let heights = columns.get(column).map_or(&[][..], Vec::as_slice);
+        let matched = match_heights(&rows, heights, em, |entry, y| rules(column, entry, y));
+        for (entry, &y) in heights.iter().enumerate() {
+            match matched.get(entry).copied().flatten().and_then(|row| rows.get_mut(row)) {
+                Some((_, cells)) => cells[column] = Some(entry),
+                None => {
+                    let mut cells = vec![None; columns.len()];
+                    cells[column] = Some(entry);
+                    rows.push((y, cells));
+                }
+            }
+        }
+        rows.sort_by(|a, b| a.0.total_cmp(&b.0));
+    }
+    rows.into_iter().map(|(_, cells)| cells).collect()
+}
+
+/// For each height the row it belongs to, order kept.
+fn match_heights(
+    rows: &[(f32, Vec<Option<usize>>)],
+    heights: &[f32],
+    em: f32,
+    rules: impl Fn(usize, f32) -> usize,
+) -> Vec<Option<usize>> {
+    const GAP: f32 = 0.75;
+    let (n, m) = (heights.len(), rows.len());
+    // A page that still leans moves a whole column up or down.
+    let nearest = heights.iter().filter_map(|y| {
+        rows.iter().map(|row| row.0 - y).min_by(|a, b| a.abs().total_cmp(&b.abs()))
+    });
+    let lean = super::strip::median(nearest).unwrap_or(0.0);
+    let mut best = vec![vec![(f32::INFINITY, 0_u8); m + 1]; n + 1];
+    best[0][0] = (0.0, 0);
+    for i in 0..=n {
+        for j in 0..=m {
+            let mut cell = best[i][j];
+            if i > 0 && best[i - 1][j].0 + GAP < cell.0 {
+                cell = (best[i - 1][j].0 + GAP, 1);
+            }
+            if j > 0 && best[i][j - 1].0 + GAP < cell.0 {
+                cell = (best[i][j - 1].0 + GAP, 2);
+            }
+            if i > 0 && j > 0 {
+                let away = (heights[i - 1] + lean - rows[j - 1].0).abs() / em;
+                let ruled = rules(i - 1, rows[j - 1].0) as f32;
+                let cost = best[i - 1][j - 1].0 + away + 0.6 * ruled.min(2.0);
+                if cost < cell.0 && away < 1.6 {
+                    cell = (cost, 3);
+                }
+            }
+            best[i][j] = cell;
+        }
+    }
+    let mut matched = vec![None; n];
+    let (mut i, mut j) = (n, m);
+    while i > 0 || j > 0 {
+        match best[i][j].1 {
+            1 => i -= 1,
+            2 => j -= 1,
+            3 => {
+                matched[i - 1] = Some(j - 1);
+                i -= 1;
+                j -= 1;
+            }
+            _ => break,
+        }
+    }
+    matched
+}
+
+/// Parts rows among the holders that span them, in order, each holder with one row at least
+/// while rows last. A holder stands beside its first row or about the middle of its rows.
+///
+/// `ruled(i)` says whether a rule parts row `i` from the one above in the holders' column,
+/// `rules(y, holder)` counts the rules between a height and a holder, and `fits(from, to, holder)`
+/// is what is gained when the holder takes these rows, in em.
+pub(super) fn partition(
+    rows: &[f32],
+    holders: &[f32],
+    em: f32,
+    ruled: impl Fn(usize) -> bool,
+    rules: impl Fn(f32, usize) -> usize,
+    fits: impl Fn(usize, usize, usize) -> f32,
+) -> Vec<Option<usize>> {
+    let one = |rest| partition_one(rows, holders, em, &ruled, &rules, &fits, rest);
+    let (top, middle) = (one(Rest::Top), one(Rest::Middle));
+    if top.0 <= middle.0 { top.1 } else { middle.1 }
+}
+
+fn partition_one(
+    rows: &[f32],
+    holders: &[f32],
+    em: f32,
+    ruled: &impl Fn(usize) -> bool,
+    rules: &impl Fn(f32, usize) -> usize,
+    fits: &impl Fn(usize, usize, usize) -> f32,
+    rest: Rest,
+) -> (f32, Vec<Option<usize>>) {
+    const UNHELD: f32 = 4.0;
+    let (n, m) = (rows.len(), holders.len());
+    let mut best = vec![vec![(f32::INFINITY, 0_usize); m + 1]; n + 1];
+    best[0][0] = (0.0, 0);
+    for i in 0..=n {
+        for j in 0..=m {
+            let mut cell = best[i][j];
+            if i > 0 && best[i - 1][j].0 + UNHELD < cell.0 {
+                cell = (best[i - 1][j].0 + UNHELD, n + 1);
+            }
+            if j > 0 {
+                if best[i][j - 1].0 + 2.0 * UNHELD < cell.0 {
+                    cell = (best[i][j - 1].0 + 2.0 * UNHELD, 0);
+                }
+                for taken in 1..=i.min(40) {
+                    let from = i - taken;
+                    let holder = holders[j - 1];
+                    let at = match rest {
+                        Rest::Top => rows[from],
+                        Rest::Middle => (rows[from] + rows[i - 1]) / 2.0,
+                    };
+                    let mut cost = best[from][j - 1].0 + ((at - holder).abs() / em).min(6.0);
+                    for row in from..i {
+                        cost += 2.0 * rules(rows[row], j - 1).min(2) as f32;
+                        if row > from && ruled(row) {
+                            cost += RULED;
+                        }
+                    }
+                    cost -= fits(from, i, j - 1);
+                    if cost < cell.0 {
+                        cell = (cost, taken);
+                    }
+                }
+            }
+            best[i][j] = cell;
+        }
+    }
+    let mut found = vec![None; n];
+    let (mut i, mut j) = (n, m);
+    while i > 0 || j > 0 {
+        let taken = best[i][j].1;
+        if taken == n + 1 {
+            i -= 1;
+            continue;
+        }
+        if j == 0 {
+            break;
+        }
+        for slot in &mut found[i - taken..i] {
+            *slot = Some(j - 1);
+        }
+        i -= taken;
+        j -= 1;
+    }
+    (best[n][m].0, found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(ys: &[f32]) -> Vec<Line> {
+        ys.iter().map(|&y| Line { y, ruled: false }).collect()
+    }
+
+    fn anchors(ys: &[f32]) -> Vec<Anchor> {
+        ys.iter().map(|&y| Anchor { top: y, middle: y }).collect()
+    }
+
+    #[test]
+    fn wrapped_cells_lie_about_the_middle_of_their_row() {
+        let lines = lines(&[90.0, 110.0, 150.0, 190.0, 210.0]);
+        let found = allot(&lines, &anchors(&[100.0, 150.0, 200.0]), 16.0, |_, _| 0);
+        assert_eq!(found, [Some(0), Some(0), Some(1), Some(2), Some(2)]);
+    }
+
+    #[test]
+    fn wrapped_cells_run_down_from_the_top_of_their_row() {
+        let lines = lines(&[100.0, 120.0, 150.0, 180.0, 200.0]);
+        let found = allot(&lines, &anchors(&[100.0, 150.0, 180.0]), 16.0, |_, _| 0);
+        assert_eq!(found, [Some(0), Some(0), Some(1), Some(2), Some(2)]);
+    }
+
+    #[test]
+    fn row_without_a_cell_stays_blank() {
+        let found =
+            allot(&lines(&[100.0, 200.0]), &anchors(&[100.0, 150.0, 200.0]), 16.0, |_, _| 0);
+        assert_eq!(found, [Some(0), Some(2)]);
+    }
+
+    #[test]
+    fn line_far_from_every_row_is_stray() {
+        let found = allot(&lines(&[100.0, 300.0]), &anchors(&[100.0]), 16.0, |_, _| 0);
+        assert_eq!(found, [Some(0), None]);
+    }
+
+    #[test]
+    fn rows_survive_a_missed_cell_and_a_leaning_page() {
+        let columns = [vec![100.0, 125.0, 150.0, 175.0], vec![106.0, 156.0, 181.0]];
+        assert_eq!(
+            rows(&columns, 16.0, |_, _, _| 0),
+            [
+                vec![Some(0), Some(0)],
+                vec![Some(1), None],
+                vec![Some(2), Some(1)],
+                vec![Some(3), Some(2)]
+            ]
+        );
+    }
+
+    #[test]
+    fn cell_that_only_one_column_has_makes_a_row_of_its_own() {
+        let columns = [vec![100.0, 150.0], vec![100.0, 125.0, 150.0]];
+        assert_eq!(rows(&columns, 16.0, |_, _, _| 0).len(), 3);
+    }
+
+    fn parted(rows: &[f32], holders: &[f32]) -> Vec<Option<usize>> {
+        partition(rows, holders, 16.0, |_| false, |_, _| 0, |_, _, _| 0.0)
+    }
+
+    #[test]
+    fn holders_stand_beside_their_first_row_or_amid_their_rows() {
+        let rows = [100.0, 125.0, 150.0, 175.0];
+        assert_eq!(parted(&rows, &[100.0, 175.0]), [Some(0), Some(0), Some(0), Some(1)]);
+        assert_eq!(parted(&rows, &[125.0, 175.0]), [Some(0), Some(0), Some(0), Some(1)]);
+    }
+
+    #[test]
+    fn rules_decide_which_rows_a_holder_spans() {
+        let rows = [100.0, 125.0, 150.0, 175.0];
+        let found = partition(
+            &rows,
+            &[112.0, 160.0],
+            16.0,
+            |row| row == 1,
+            |y, holder| usize::from((y < 112.0) != (holder == 0)),
+            |_, _, _| 0.0,
+        );
+        assert_eq!(found, [Some(0), Some(1), Some(1), Some(1)]);
+    }
+}

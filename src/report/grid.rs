@@ -1,0 +1,293 @@
+//! Tables under a header: which column each piece belongs to, by the header's words first, then by
+//! vertical rules, then by the white between columns. A table goes on over page breaks, with its
+//! header printed again or not.
+
+use super::fields::{Wanted, is_note};
+use super::shapes::Shape;
+use super::strip::{Piece, Strip, rows};
+use super::words;
+use crate::geometry::Rect;
+
+/// A header's cell must resemble its wording at least so much.
+const ALIKE: f32 = 0.72;
+
+/// A table's body: its pieces with the column each stands in.
+pub(super) struct Grid<R> {
+    /// The section without headers; what rules part is asked of it.
+    pub strip: Strip,
+    /// Pieces of the body with their column.
+    pub cells: Vec<(R, Piece)>,
+    /// The columns that the first header has.
+    pub roles: Vec<R>,
+}
+
+#[derive(Clone, Debug)]
+struct HeaderCell<R> {
+    role: R,
+    at: Rect,
+    members: Vec<usize>,
+}
+
+/// A column's role and its right edge; the last one has no end.
+type Columns<R> = Vec<(Option<R>, f32)>;
+
+impl<R: Copy + PartialEq> Grid<R> {
+    /// Reads a table with at least `least` of the wanted columns in its header; none where there
+    /// is no such header.
+    pub fn of(strip: &Strip, wanted: &Wanted<R>, least: usize) -> Option<Self> {
+        let mut body = strip.clone();
+        body.pieces.clear();
+        let mut cells = Vec::new();
+        let mut columns: Option<Columns<R>> = None;
+        let mut roles = Vec::new();
+        for segment in segments(strip) {
+            let header = header(&segment.pieces, wanted, least);
+            let used: Vec<usize> = header.iter().flat_map(|cell| cell.members.clone()).collect();
+            let mut top = segment.pieces.first().map_or(0.0, |piece| piece.at.top);
+            if let Some(bottom) = header.iter().map(|cell| cell.at.bottom).max_by(f32::total_cmp) {
+                let start =
+                    header.iter().map(|cell| cell.at.top).min_by(f32::total_cmp).unwrap_or(bottom);
+                if columns.is_some() {
+                    // The rules of a header that is printed again part no rows.
+                    let steps = ((bottom - start) / strip.em()).ceil() as usize + 1;
+                    body.seams.extend((0..=steps).map(|i| start + i as f32 * strip.em()));
+                }
+                top = bottom;
+            }
+            let rest: Vec<&Piece> = segment
+                .pieces
+                .iter()
+                .enumerate()
+                .filter(|(i, piece)| {
+                    !used.contains(i) && (header.is_empty() || piece.y() > top - piece.em())
+                })
+                .map(|(_, piece)| piece)
+                .filter(|piece| !is_note(piece))
+                .collect();
+            if !header.is_empty() {
+                if roles.is_empty() {
+                    roles = header.iter().map(|cell| cell.role).collect();
+                }
+                columns = Some(edges(&segment, &header, &rest));
+            }
+            let Some(columns) = &columns else { continue };
+            for piece in rest {
+                for part in parts(piece, columns) {
+                    if let Some(role) = column_of(&part, columns) {
+                        cells.push((role, part.clone()));
+                    }
+                    body.pieces.push(part);
+                }
+            }
+        }
+        columns.is_some().then_some(Self { strip: body, cells, roles })
+    }
+
+    /// The visual lines of a column whose text could have the shape, from top to bottom.
+    pub fn column(&self, role: R, shape: Shape) -> Vec<Vec<Piece>> {
+        self.lines(role)
+            .into_iter()
+            .filter(|line| {
+                let pieces: Vec<&Piece> = line.iter().collect();
+                shape.resembles(&super::strip::text_of(&pieces))
+            })
+            .collect()
+    }
+
+    /// The visual lines of a column, from top to bottom.
+    pub fn lines(&self, role: R) -> Vec<Vec<Piece>> {
+        let pieces: Vec<&Piece> =
+            self.cells.iter().filter(|(r, _)| *r == role).map(|(_, piece)| piece).collect();
+        rows(pieces).into_iter().map(|row| row.into_iter().cloned().collect()).collect()
+    }
+
+    /// Drops the row of a grand total, which is no lender's.
+    pub fn drop_totals(&mut self, is_total: impl Fn(&R, &Piece) -> bool) {
+        let totals: Vec<(f32, f32)> = self
+            .cells
+            .iter()
+            .filter(|(role, piece)| is_total(role, piece))
+            .map(|(_, piece)| (piece.y(), piece.em()))
+            .collect();
+        let in_total =
+            |piece: &Piece| totals.iter().any(|(y, em)| (piece.y() - y).abs() < 0.7 * em);
+        self.cells.retain(|(_, piece)| !in_total(piece));
+        self.strip.pieces.retain(|piece| !in_total(piece));
+    }
+}
+
+/// The parts of a section on each page.
+fn segments(strip: &Strip) -> Vec<Strip> {
+    let mut edges = vec![f32::MIN];
+    let mut seams = strip.seams.clone();
+    seams.sort_by(f32::total_cmp);
+    edges.extend(seams);
+    edges.push(f32::MAX);
+    edges
+        .windows(2)
+        .filter_map(|edge| match edge {
+            [top, bottom] => Some(strip.slice(*top, *bottom)),
+            _ => None,
+        })
+        .filter(|segment| !segment.pieces.is_empty())
+        .collect()
+}
+
+/// The header's cells: the best match for each column among the pieces above the first figure.
+fn header<R: Copy + PartialEq>(
+    pieces: &[Piece],
+    wanted: &Wanted<R>,
+    least: usize,
+) -> Vec<HeaderCell<R>> {
+    let figure = |piece: &&Piece| {
+        !is_note(piece) && piece.text.chars().filter(char::is_ascii_digit).count() > 0
+    };
+    let end = pieces.iter().find(figure).map_or(f32::MAX, |piece| piece.y() + 0.8 * piece.em());
+    let mut candidates: Vec<(f32, HeaderCell<R>)> = Vec::new();
+    for (start, piece) in pieces.iter().enumerate() {
+        if piece.y() > end || figure(&piece) {
+            continue;
+        }
+        for members in stacks(pieces, start) {
+            let stack: Vec<&Piece> = members.iter().filter_map(|&i| pieces.get(i)).collect();
+            let key: String = stack.iter().map(|piece| piece.key.as_str()).collect();
+            let found = wanted
+                .iter()
+                .map(|(role, wordings)| (*role, words::best(&key, wordings)))
+                .max_by(|a, b| a.1.total_cmp(&b.1));
+            let Some((role, alike)) = found.filter(|(_, alike)| *alike >= ALIKE) else { continue };
+            let at = stack.iter().fold(piece.at, |at, piece| at.union(&piece.at));
+            let weight = alike + 0.004 * key.chars().count() as f32;
+            candidates.push((weight, HeaderCell { role, at, members }));
+        }
+    }
+    candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut cells: Vec<HeaderCell<R>> = Vec::new();
+    for (_, cell) in candidates {
+        let free = cells.iter().all(|other| {
+            other.role != cell.role && !other.members.iter().any(|i| cell.members.contains(i))
+        });
+        if free {
+            cells.push(cell);
+        }
+    }
+    // A header is one row: what matches far from the others is a word of the body.
+    let middle = super::strip::median(cells.iter().map(|cell| cell.at.centre().y)).unwrap_or(0.0);
+    cells.retain(|cell| (cell.at.centre().y - middle).abs() < 2.5 * cell.at.height().max(16.0));
+    if cells.len() < least {
+        return Vec::new();
+    }
+    cells.sort_by(|a, b| a.at.centre().x.total_cmp(&b.at.centre().x));
+    cells
+}
+
+/// A piece alone, and with up to three lines that follow it closely in the same column.
+fn stacks(pieces: &[Piece], start: usize) -> Vec<Vec<usize>> {
+    let mut stacks = vec![vec![start]];
+    let mut stack = vec![start];
+    while stack.len() < 4 {
+        let Some(last) = stack.last().and_then(|&i| pieces.get(i)) else { break };
+        let below = pieces.iter().enumerate().skip(start + 1).find(|(i, piece)| {
+            let step = (piece.y() - last.y()) / last.em();
+            let shared =
+                piece.at.overlap_x(&last.at) >= 0.5 * piece.at.width().min(last.at.width());
+            !stack.contains(i) && (0.7..2.0).contains(&step) && shared
+        });
+        let Some((next, _)) = below else { break };
+        stack.push(next);
+        stacks.push(stack.clone());
+    }
+    stacks
+}
+
+/// The columns' edges: a vertical rule between two header cells, or else the white between them.
+fn edges<R: Copy + PartialEq>(
+    segment: &Strip,
+    header: &[HeaderCell<R>],
+    body: &[&Piece],
+) -> Columns<R> {
+    let top = header.iter().map(|cell| cell.at.top).min_by(f32::total_cmp).unwrap_or(0.0);
+    let bottom = body.last().map_or(top, |piece| piece.at.bottom);
+    let ruled = segment.columns_ruled(top, bottom);
+    let mut columns: Columns<R> = Vec::new();
+    for pair in header.windows(2) {
+        let [left, right] = pair else { continue };
+        let (from, to) = (left.at.centre().x, right.at.centre().x);
+        let between: Vec<f32> = ruled.iter().copied().filter(|x| (from..to).contains(x)).collect();
+        match between[..] {
+            [] => columns.push((Some(left.role), white(left, right, body))),
+            [only] => columns.push((Some(left.role), only)),
+            // A column whose header was not recognised stands between.
+            [first, .., last] => columns.extend([(Some(left.role), first), (None, last)]),
+        }
+    }
+    if let Some(last) = header.last() {
+        let beyond = ruled.iter().copied().filter(|x| *x > last.at.right).collect::<Vec<_>>();
+        match beyond[..] {
+            [edge, _, ..] => columns.extend([(Some(last.role), edge), (None, f32::MAX)]),
+            _ => columns.push((Some(last.role), f32::MAX)),
+        }
+    }
+    // Likewise before the first: the table's left border, then an unknown column.
+    if let Some(first) = header.first() {
+        let before: Vec<f32> = ruled.iter().copied().filter(|x| *x < first.at.left).collect();
+        if let [_, .., edge] = before[..] {
+            columns.insert(0, (None, edge));
+        }
+    }
+    columns
+}
+
+/// The middle of the widest white between two header cells, as the body leaves it.
+fn white<R>(left: &HeaderCell<R>, right: &HeaderCell<R>, body: &[&Piece]) -> f32 {
+    let (from, to) = (left.at.centre().x, right.at.centre().x);
+    let mut spans: Vec<(f32, f32)> = body
+        .iter()
+        .map(|piece| (piece.at.left, piece.at.right))
+        // What reaches from one header to the other is a note or a total, no cell.
+        .filter(|(l, r)| *r > from && *l < to && !(*l <= from && *r >= to))
+        .collect();
+    spans.push((from, left.at.right));
+    spans.push((right.at.left, to));
+    spans.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut widest = (0.0, (left.at.right + right.at.left) / 2.0);
+    let mut covered = from;
+    for (start, end) in spans {
+        if start > covered && start - covered > widest.0 {
+            widest = (start - covered, (start + covered) / 2.0);
+        }
+        covered = covered.max(end);
+    }
+    widest.1
+}
+
+/// A piece that runs across the edge of two columns is the text of two cells.
+fn parts<R>(piece: &Piece, columns: &Columns<R>) -> Vec<Piece> {
+    let em = piece.em();
+    let crossing = columns
+        .iter()
+        .map(|(_, edge)| *edge)
+        .find(|&edge| piece.at.left + 1.2 * em < edge && edge < piece.at.right - 1.2 * em);
+    match crossing.and_then(|edge| piece.cut(edge, 1.0 * em)) {
+        Some((left, right)) => {
+            let mut all = parts(&left, columns);
+            all.extend(parts(&right, columns));
+            all
+        }
+        None => vec![piece.clone()],
+    }
+}
+
+/// The column that most of a piece stands in.
+fn column_of<R: Copy>(piece: &Piece, columns: &Columns<R>) -> Option<R> {
+    let mut left = f32::MIN;
+    let mut best = (0.0, None);
+    for (role, right) in columns {
+        let shared = piece.at.right.min(*right) - piece.at.left.max(left);
+        if shared > best.0 {
+            best = (shared, *role);
+        }
+        left = *right;
+    }
+    best.1
+}

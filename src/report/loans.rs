@@ -1,0 +1,336 @@
+//! `loan_details`, in its three shapes: a grid row for each debt with the lender spanning them, a
+//! row for each lender with the debts stacked in one cell, and a block for each lender.
+
+use super::fields::{self, Wanted};
+use super::grid::Grid;
+use super::schema::{Cell, Debt, Value};
+use super::shapes::{self, Shape};
+use super::strip::{Piece, Strip, rows, value_of};
+use super::tables::{
+    CODE, LENDER, NUMBER, RowsRead, cell, held_by, row_height, single_rows, worded,
+};
+use super::words;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Column {
+    Number,
+    Code,
+    Lender,
+    Reported,
+    Debt,
+    Amount,
+    Dollars,
+    Total,
+}
+
+const LOANS: &Wanted<Column> = &[
+    (Column::Number, NUMBER),
+    (Column::Code, CODE),
+    (Column::Lender, LENDER),
+    (Column::Reported, &["ngaybaocaogannhat", "ngaybaocao", "ngaybcgannhat"]),
+    (Column::Debt, &["loaiduno", "chitieu", "duno", "noidung", "chitietduno", "nhomno"]),
+    (Column::Amount, &["sotien", "sotienvnd", "vnd", "sotientrieuvnd", "dunovnd"]),
+    (Column::Dollars, &["usd", "sotienusd", "dunousd"]),
+    (Column::Total, &["tongcong", "tongcongvnd", "tongduno", "tongdunovnd", "tong"]),
+];
+
+/// A debt as printed: its name's lines and its amount's.
+#[derive(Clone, Debug, Default)]
+struct Entry {
+    name: Vec<Piece>,
+    amount: Vec<Piece>,
+}
+
+impl Entry {
+    fn debt(&self) -> Debt {
+        let mut amount = cell(&self.amount, Shape::Amount);
+        let name = value_of(&self.name.iter().collect::<Vec<_>>());
+        if self.amount.is_empty() {
+            amount = Value { text: String::new(), ..name.clone() };
+        } else {
+            amount.confidence *= if name.text.is_empty() { 0.5 } else { name.confidence };
+        }
+        Debt { name: bare_name(&name.text), amount }
+    }
+
+    /// A group line stands under a term line, with a dash before it.
+    fn is_group(&self) -> bool {
+        self.name.first().is_some_and(|piece| piece.text.starts_with(DASHES))
+    }
+
+    fn number(&self) -> Option<i64> {
+        shapes::number(&cell(&self.amount, Shape::Amount).text)
+    }
+}
+
+const DASHES: [char; 5] = ['-', '–', '—', '•', '+'];
+
+/// The name without its dash and colon.
+fn bare_name(text: &str) -> String {
+    text.trim_start_matches(DASHES).trim_end_matches([':', ' ']).trim().to_owned()
+}
+
+/// Reads the section in whichever shape it has.
+pub(super) fn loans(strip: &Strip) -> RowsRead {
+    match Grid::of(strip, LOANS, 3)
+        .filter(|grid| grid.roles.contains(&Column::Lender) || grid.roles.contains(&Column::Code))
+    {
+        Some(grid) => gridded(grid),
+        None => blocks(strip),
+    }
+}
+
+/// Whether a text begins a debt's name; any other line in its column goes on with the one above.
+fn begins_debt(piece: &Piece) -> bool {
+    let start: String = piece.key.chars().take(4).collect();
+    piece.text.starts_with(DASHES) && piece.key.chars().count() >= 4
+        || (words::distance(&start, "duno") <= 1
+            && !piece.text.starts_with(|c: char| c.is_lowercase()))
+}
+
+fn is_total(piece: &Piece) -> bool {
+    words::begins_with(&piece.key, "tongcong")
+        || words::begins_with(&piece.key, "tongduno")
+        || piece.key == "tong"
+}
+
+fn gridded(mut grid: Grid<Column>) -> RowsRead {
+    grid.drop_totals(|role, piece| *role != Column::Total && is_total(piece));
+    let strip = &grid.strip;
+    let entries = entries(&grid);
+    let anchors = [
+        grid.column(Column::Code, Shape::Digits(8)),
+        grid.column(Column::Number, Shape::Count),
+        grid.column(Column::Total, Shape::Amount),
+    ];
+    let lenders: Vec<Vec<Vec<Piece>>> = single_rows(strip, &anchors)
+        .into_iter()
+        .filter(|row| {
+            let there = |column: usize| row.get(column).is_some_and(|cell| !cell.is_empty());
+            there(0) || (there(1) && there(2))
+        })
+        .collect();
+    let heights: Vec<f32> = lenders.iter().map(|row| row_height(row)).collect();
+    let debts: Vec<f32> = entries.iter().map(entry_height).collect();
+    let x = lenders.iter().flatten().flatten().next().map_or(0.0, |piece| piece.x());
+    let fits = |from: usize, to: usize, lender: usize| {
+        let total = lenders
+            .get(lender)
+            .and_then(|row| shapes::number(&cell(row.get(2)?, Shape::Amount).text));
+        let owed: Option<i64> = entries
+            .get(from..to)
+            .unwrap_or_default()
+            .iter()
+            .filter(|entry| !entry.is_group())
+            .map(Entry::number)
+            .sum();
+        if total.is_some() && total == owed { 1.5 } else { 0.0 }
+    };
+    let held = held_by(strip, x, &debts, &heights, fits);
+    let names = worded(strip, &grid.lines(Column::Lender), &heights);
+    lenders
+        .iter()
+        .zip(names)
+        .enumerate()
+        .map(|(index, (row, name))| {
+            let pieces = |column: usize| row.get(column).map_or(&[][..], Vec::as_slice);
+            let debts = entries
+                .iter()
+                .zip(&held)
+                .filter(|(_, holder)| **holder == Some(index))
+                .map(|(entry, _)| entry.debt())
+                .collect();
+            vec![
+                Cell::Plain(cell(pieces(1), Shape::Count)),
+                Cell::Plain(cell(pieces(0), Shape::Digits(8))),
+                Cell::Plain(cell(&name, Shape::Words)),
+                Cell::Debts(debts),
+                Cell::Plain(cell(pieces(2), Shape::Amount)),
+            ]
+        })
+        .collect()
+}
+
+fn entry_height(entry: &Entry) -> f32 {
+    let pieces = if entry.amount.is_empty() { &entry.name } else { &entry.amount };
+    fields::height(&pieces.iter().collect::<Vec<_>>())
+}
+
+/// The debts from top to bottom: names of one or more lines, each with its amount.
+fn entries(grid: &Grid<Column>) -> Vec<Entry> {
+    let mut names: Vec<Vec<Piece>> = Vec::new();
+    for line in grid.lines(Column::Debt) {
+        let begins = line.first().is_some_and(begins_debt);
+        match names.last_mut() {
+            Some(name) if !begins => name.extend(line),
+            None if !begins => {}
+            _ => names.push(line),
+        }
+    }
+    let amounts = grid.column(Column::Amount, Shape::Amount);
+    let middle = |pieces: &[Piece]| fields::height(&pieces.iter().collect::<Vec<_>>());
+    // As many names as amounts belong together one by one, even where a wrapped name has pushed
+    // the two out of step.
+    let in_step = names.len() == amounts.len()
+        && names
+            .iter()
+            .zip(&amounts)
+            .all(|(name, amount)| (middle(name) - middle(amount)).abs() < 4.0 * grid.strip.em());
+    if in_step {
+        return names
+            .into_iter()
+            .zip(amounts)
+            .map(|(name, amount)| Entry { name, amount })
+            .collect();
+    }
+    single_rows(&grid.strip, &[names, amounts])
+        .into_iter()
+        .filter_map(|row| match &row[..] {
+            [name, amount] => Some(Entry { name: name.clone(), amount: amount.clone() }),
+            _ => None,
+        })
+        .collect()
+}
+
+/// A lender's block while it is read.
+#[derive(Default)]
+struct Block {
+    number: Vec<Piece>,
+    code: Vec<Piece>,
+    name: Vec<Piece>,
+    entries: Vec<Entry>,
+    total: Vec<Piece>,
+}
+
+impl Block {
+    fn row(&self) -> Vec<Cell> {
+        vec![
+            Cell::Plain(cell(&self.number, Shape::Count)),
+            Cell::Plain(cell(&self.code, Shape::Digits(8))),
+            Cell::Plain(cell(&self.name, Shape::Words)),
+            Cell::Debts(self.entries.iter().map(Entry::debt).collect()),
+            Cell::Plain(cell(&self.total, Shape::Amount)),
+        ]
+    }
+
+    /// Takes a line of the lender's head: number, code and name in any of their orders.
+    fn head(&mut self, piece: &Piece, first: bool) {
+        let mut rest = piece.clone();
+        if first
+            && let Some(end) = number_end(piece)
+            && let Some(number) = piece.part(0, end)
+            && let Some(after) = piece.part(end, piece.chars.len())
+        {
+            self.number = vec![number];
+            rest = after;
+        }
+        let Some((from, to)) = find_code(&rest) else {
+            if !words::begins_with(&rest.key, "matctd") {
+                self.name.push(rest);
+            }
+            return;
+        };
+        self.code.extend(rest.part(from, to));
+        let edge = |c: &char| matches!(c, '(' | ')' | '-' | '–' | ':' | ' ');
+        let chars: Vec<char> = rest.chars.iter().map(|c| c.value).collect();
+        let left = chars.iter().take(from).collect::<String>();
+        let right: String = chars.iter().skip(to).collect();
+        let before = left.trim_end_matches(|c| edge(&c)).chars().count();
+        let skipped = right.chars().take_while(|c| edge(c)).count();
+        for part in [rest.part(0, before), rest.part(to + skipped, chars.len())] {
+            let Some(part) = part else { continue };
+            if !words::begins_with(&part.key, "matctd") && !part.key.is_empty() {
+                self.name.push(part);
+            }
+        }
+    }
+}
+
+/// Where "1." or "1)" ends before a lender's name.
+fn number_end(piece: &Piece) -> Option<usize> {
+    let chars: Vec<char> = piece.chars.iter().map(|c| c.value).collect();
+    let digits = chars.iter().take_while(|c| c.is_ascii_digit()).count();
+    let mark = chars.get(digits).is_some_and(|c| matches!(c, '.' | ')' | ',' | '/'));
+    ((1..=2).contains(&digits) && mark && chars.len() > digits + 4).then_some(digits + 1)
+}
+
+/// Where eight digits stand that are no part of a longer number.
+fn find_code(piece: &Piece) -> Option<(usize, usize)> {
+    let chars: Vec<char> = piece.chars.iter().map(|c| c.value).collect();
+    let mut start = 0;
+    while start < chars.len() {
+        let run = chars.iter().skip(start).take_while(|c| c.is_ascii_digit()).count();
+        if run == 8 {
+            return Some((start, start + 8));
+        }
+        start += run.max(1);
+    }
+    None
+}
+
+/// "1. Ngân hàng TMCP …" over its lines of debts, one block for each lender.
+fn blocks(strip: &Strip) -> RowsRead {
+    let mut found: Vec<Block> = Vec::new();
+    let mut in_head = false;
+    let em = strip.em();
+    let mut amounts: Vec<(f32, Vec<Piece>)> = Vec::new();
+    let mut last_name = f32::MIN;
+    for row in rows(strip.pieces.iter().filter(|piece| !fields::is_note(piece))) {
+        let Some(first) = row.first() else { continue };
+        let figures: Vec<&&Piece> =
+            row.iter().skip(1).filter(|p| Shape::Amount.resembles(&p.text)).collect();
+        let amount: Vec<Piece> = figures.first().map(|p| (**p).clone()).into_iter().collect();
+        if number_end(first).is_some() && !Shape::Date.resembles(&first.text) {
+            let mut block = Block::default();
+            block.head(first, true);
+            found.push(block);
+            in_head = true;
+            continue;
+        }
+        let Some(block) = found.last_mut() else { continue };
+        if is_total(first) {
+            if block.total.is_empty() {
+                block.total = amount;
+            }
+            in_head = false;
+        } else if begins_debt(first) {
+            in_head = false;
+            last_name = first.y();
+            block.entries.push(Entry { name: vec![(*first).clone()], amount });
+        } else if words::begins_with(&first.key, "ngaybaocao") || is_column_head(&row) {
+            in_head = false;
+        } else if in_head {
+            block.head(first, false);
+        } else if let Some(entry) = block.entries.last_mut()
+            && first.y() - last_name < 2.2 * em
+            && !Shape::Amount.resembles(&first.text)
+        {
+            last_name = first.y();
+            entry.name.push((*first).clone());
+            if entry.amount.is_empty() {
+                entry.amount = amount;
+            }
+        } else if Shape::Amount.resembles(&first.text) {
+            // The amount of a name of two lines stands between them.
+            amounts.push((first.y(), vec![(*first).clone()]));
+        }
+        if let Some((y, _)) = amounts.last()
+            && let Some(entry) = block.entries.last_mut()
+            && entry.amount.is_empty()
+            && entry.name.iter().any(|piece| (piece.y() - y).abs() < 1.2 * em)
+        {
+            entry.amount = amounts.pop().map(|(_, pieces)| pieces).unwrap_or_default();
+        }
+    }
+    found
+        .into_iter()
+        .filter(|block| !block.entries.is_empty() || !block.total.is_empty())
+        .map(|block| block.row())
+        .collect()
+}
+
+/// "Chỉ tiêu", "VND", "USD" over a block's columns.
+fn is_column_head(row: &[&Piece]) -> bool {
+    const HEADS: &[&str] = &["chitieu", "vnd", "usd", "sotien", "loaiduno", "sotienvnd"];
+    row.iter().all(|piece| words::best(&piece.key, HEADS) > 0.8)
+}

@@ -1,0 +1,437 @@
+//! Finds where reports and their sections begin, by the words of titles and headings.
+//!
+//! Numbers before a heading differ between versions of the paper and are never looked at. A
+//! heading may run over two lines, be the last line of a page, and be misread in places.
+
+use super::strip::{Piece, Strip, rows};
+use super::words;
+
+/// What a section is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    /// Between a title and the first heading: who asked, and when.
+    Enquiry,
+    Customer,
+    Score,
+    Loans,
+    Cards,
+    Vamc,
+    Months,
+    BadDebt,
+    Late,
+    Guarantee,
+    Contracts,
+    LookUps,
+    /// A heading whose section the API has no member for.
+    Other,
+}
+
+/// A section and its part of the strip, without the heading.
+#[derive(Clone, Debug)]
+pub(super) struct Section {
+    pub kind: Kind,
+    pub strip: Strip,
+}
+
+/// Folded wordings of headings.
+const HEADINGS: &[(Kind, &[&str])] = &[
+    (
+        Kind::Customer,
+        &[
+            "thongtinchungvekhachhang",
+            "thongtinnhandang",
+            "thongtindinhdanh",
+            "thongtinkhachhang",
+            "thongtinvekhachhang",
+            "thongtindinhdanhkhachhang",
+        ],
+    ),
+    (Kind::Score, &["thongtindiemtindung", "thongtinvediemtindung", "thongtindiemvahangtindung"]),
+    (
+        Kind::Loans,
+        &[
+            "chitietvenovaykhongbaogomnothetindung",
+            "chitietvenovay",
+            "tinhtrangdunotindunghientai",
+            "tinhtrangdunotindung",
+            "thongtinvenovay",
+            "chitietnovay",
+        ],
+    ),
+    (
+        Kind::Cards,
+        &["thongtinthetindungvadunothetindung", "thongtinvethetindung", "thongtinthetindung"],
+    ),
+    (
+        Kind::Vamc,
+        &[
+            "dunodabanchocongtyquanlytaisancuacactctdvietnamvamc",
+            "dunodabanchocongtyquanlytaisancuacactctdvietnam",
+            "nodabanchocongtyquanlytaisancuacactctdvietnamvamc",
+            "dunodabanchocongtyquanlytaisancuacactochuctindungvietnamvamc",
+            "dunodabanchovamc",
+        ],
+    ),
+    (
+        Kind::Months,
+        &["dienbienduno12thanggannhat", "dienbienduno12thang", "dienbiendunotrong12thanggannhat"],
+    ),
+    (
+        Kind::BadDebt,
+        &[
+            "lichsunoxautindungtrong05namgannhat",
+            "lichsunoxau5namgannhat",
+            "lichsunoxautrong05namgannhat",
+            "lichsunoxautindung",
+        ],
+    ),
+    (
+        Kind::Late,
+        &[
+            "lichsuchamthanhtoanthetindungtrong03namgannhat",
+            "lichsuchamthanhtoanthe3namgannhat",
+            "lichsuchamthanhtoanthetindung",
+        ],
+    ),
+    (
+        Kind::Other,
+        &[
+            "nocanchuytrongvong12thanggannhat",
+            "lichsunocanchuytrongvong12thanggannhat",
+            "dunocanchuytrongvong12thanggannhat",
+        ],
+    ),
+    (
+        Kind::Guarantee,
+        &[
+            "thongtinvetaisandambao",
+            "thongtinvetaisanbaodam",
+            "thongtinvedambaotienvay",
+            "thongtinvebaodamtienvay",
+            "thongtintaisandambao",
+        ],
+    ),
+    (Kind::Contracts, &["thongtinvehopdongtindung", "thongtinhopdongtindung"]),
+    (
+        Kind::LookUps,
+        &[
+            "danhsachtctdtracuuthongtinquanhetindungcuakhachhangtrong1namgannhat",
+            "danhsachtctdtracuuthongtinquanhetindungcuakhachhang",
+            "danhsachtochuctindungtracuuthongtinquanhetindungcuakhachhang",
+            "danhsachtctdtracuuthongtin",
+        ],
+    ),
+    (
+        Kind::Other,
+        &[
+            "thongtinvequanhetindung",
+            "thongtinquanhetindung",
+            "thongtintindunghientai",
+            "thongtinkhacvequanhetindung",
+            "thongtinkhacvekhachhangvay",
+            "thongtinkhacvekhachhang",
+            "thongtinvetaisanvahopdong",
+            "thongtinkhac",
+            "ketthucbaocao",
+        ],
+    ),
+];
+
+/// Folded beginnings of titles.
+const TITLES: &[&str] = &[
+    "baocaochitietquanhetindung",
+    "baocaoquanhetindung",
+    "thongtintindungkhachhangvaycanhan",
+    "baocaothongtintindung",
+];
+
+/// A heading must resemble its wording at least so much: two letters in eleven may be misread.
+const ALIKE: f32 = 0.82;
+
+/// What a row of the strip is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mark {
+    Title,
+    Heading(Kind),
+}
+
+struct Found {
+    mark: Mark,
+    /// Where the heading begins and ends on the strip.
+    top: f32,
+    bottom: f32,
+}
+
+/// Parts a strip into reports, each a list of sections from top to bottom.
+///
+/// A title begins a new report only when an enquiry or a customer follows it: the title that a
+/// browser prints on every page does not.
+pub(super) fn reports(strip: &Strip) -> Vec<Vec<Section>> {
+    let found = marks(strip);
+    let end = strip.pieces.last().map_or(0.0, |piece| piece.y() + 1.0);
+    let mut reports: Vec<Vec<Section>> = Vec::new();
+    let mut start = 0;
+    while start < found.len() {
+        let next = (start + 1..found.len())
+            .find(|&i| begins_report(strip, &found, i) && has_body(strip, &found, start, i))
+            .unwrap_or(found.len());
+        let stop = found.get(next).map_or(end, |mark| mark.top);
+        let sections = sections(strip, found.get(start..next).unwrap_or_default(), stop);
+        if sections.iter().any(|section| section.kind != Kind::Other) {
+            reports.push(sections);
+        }
+        start = next;
+    }
+    reports
+}
+
+/// Whether the title at `index` has a report under it.
+fn begins_report(strip: &Strip, found: &[Found], index: usize) -> bool {
+    let Some(title) = found.get(index).filter(|found| found.mark == Mark::Title) else {
+        return false;
+    };
+    let after = found.get(index + 1..).unwrap_or_default();
+    let following = after.iter().find(|found| !matches!(found.mark, Mark::Heading(Kind::Other)));
+    let stop = after.first().map_or(f32::MAX, |found| found.top);
+    following.is_some_and(|next| next.mark == Mark::Heading(Kind::Customer))
+        || is_enquiry(&strip.slice(title.bottom, stop))
+}
+
+/// Whether there is more than titles from mark `start` to mark `end`.
+fn has_body(strip: &Strip, found: &[Found], start: usize, end: usize) -> bool {
+    let body = found.get(start..end).unwrap_or_default();
+    let (Some(first), Some(next)) = (body.first(), found.get(end)) else { return false };
+    body.iter().any(|found| matches!(found.mark, Mark::Heading(_)))
+        || is_enquiry(&strip.slice(first.bottom, next.top))
+}
+
+fn is_enquiry(strip: &Strip) -> bool {
+    const LABELS: &[&str] = &["donvitracuu", "nguoitracuu", "thoigiangui", "thoigianyeucau"];
+    strip
+        .pieces
+        .iter()
+        .any(|piece| LABELS.iter().any(|label| words::begins_with(&piece.key, label)))
+}
+
+fn sections(strip: &Strip, found: &[Found], end: f32) -> Vec<Section> {
+    let mut sections = Vec::new();
+    for (index, mark) in found.iter().enumerate() {
+        let stop = found.get(index + 1).map_or(end, |next| next.top);
+        let kind = match mark.mark {
+            Mark::Heading(kind) => kind,
+            // Only the first title has the enquiry under it; another one is a page's running
+            // title, and what follows it goes on with the section before.
+            Mark::Title if index == 0 || sections.is_empty() => Kind::Enquiry,
+            Mark::Title => sections.last().map_or(Kind::Other, |section: &Section| section.kind),
+        };
+        sections.push(Section { kind, strip: strip.slice(mark.bottom, stop) });
+    }
+    joined(sections)
+}
+
+/// Sections that a running title has cut in two are one again.
+fn joined(sections: Vec<Section>) -> Vec<Section> {
+    let mut joined: Vec<Section> = Vec::new();
+    for section in sections {
+        match joined.last_mut() {
+            Some(last) if last.kind == section.kind && last.kind != Kind::Other => {
+                let Strip { pieces, across, upright, seams, .. } = section.strip;
+                last.strip.pieces.extend(pieces);
+                last.strip.across.extend(across);
+                last.strip.upright.extend(upright);
+                last.strip.seams.extend(seams);
+            }
+            _ => joined.push(section),
+        }
+    }
+    joined
+}
+
+/// All titles and headings from top to bottom.
+fn marks(strip: &Strip) -> Vec<Found> {
+    let rows = rows(&strip.pieces);
+    let mut lefts: Vec<f32> = strip.pieces.iter().map(|piece| piece.at.left).collect();
+    lefts.sort_by(f32::total_cmp);
+    let margin = lefts.get(lefts.len() / 20).copied().unwrap_or(0.0);
+    let mut marks = Vec::new();
+    let mut index = 0;
+    while let Some(row) = rows.get(index) {
+        let below = rows.get(index + 1).map(Vec::as_slice);
+        match mark_of(row, below, margin) {
+            Some((mark, used)) => {
+                let last = rows.get(index + used - 1).unwrap_or(row);
+                let y = |row: &[&Piece]| row.iter().map(|p| p.y()).sum::<f32>() / row.len() as f32;
+                let em = row.first().map_or(16.0, |piece| piece.em());
+                marks.push(Found { mark, top: y(row) - 0.4 * em, bottom: y(last) + 0.4 * em });
+                index += used;
+            }
+            None => index += 1,
+        }
+    }
+    marks
+}
+
+/// What a row is, and how many rows it takes (a wrapped heading takes two).
+fn mark_of(row: &[&Piece], below: Option<&[&Piece]>, margin: f32) -> Option<(Mark, usize)> {
+    let first = row.first()?;
+    let last = row.last()?;
+    let centred = ((first.at.left + last.at.right) / 2.0 - 500.0).abs() < 60.0;
+    if first.at.left > margin + 5.0 * first.em() && !centred {
+        return None;
+    }
+    let (text, key) = heading_text(row)?;
+    if is_title(&text, &key) {
+        return Some((Mark::Title, 1));
+    }
+    if is_sentence(&key) {
+        return None;
+    }
+    let alone = heading_of(&text);
+    // A wrapped heading: the next line stands right below, has nothing beside it, and the two
+    // together resemble a wording no less than the first alone.
+    let wrapped = below.and_then(|below| {
+        let next = below.first()?;
+        let near = (0.6..2.3).contains(&((next.y() - first.y()) / first.em()));
+        let one = below.len() == 1 && next.page == first.page;
+        let shared = next.at.overlap_x(&first.at) > 0.0;
+        let key = words::fold(&format!("{text} {}", next.text));
+        (near && one && shared).then(|| best_heading(|wordings| words::best(&key, wordings)))?
+    });
+    match (alone, wrapped) {
+        (None, Some((kind, _))) => Some((Mark::Heading(kind), 2)),
+        (Some((_, least)), Some((kind, alike))) if alike >= least.max(0.9) => {
+            Some((Mark::Heading(kind), 2))
+        }
+        (Some((kind, _)), _) => Some((Mark::Heading(kind), 1)),
+        _ => None,
+    }
+}
+
+/// The row's words, without a unit at its right end or a stray mark.
+fn heading_text(row: &[&Piece]) -> Option<(String, String)> {
+    let kept: Vec<&str> = row
+        .iter()
+        .enumerate()
+        .filter(|(i, piece)| *i == 0 || !(is_unit(&piece.key) || piece.key.chars().count() <= 2))
+        .map(|(_, piece)| piece.text.as_str())
+        .collect();
+    let text = without_number(&kept.join(" ")).to_owned();
+    let key = words::fold(&text);
+    (key.chars().count() >= 8).then_some((text, key))
+}
+
+/// The text after "2.1.", "2.2 ", "IV." and the like.
+fn without_number(text: &str) -> &str {
+    let text = text.trim_start_matches(|c: char| !c.is_alphanumeric());
+    let roman = text.trim_start_matches(['I', 'V', 'X']);
+    if roman.len() < text.len() && roman.starts_with(['.', ')']) {
+        return roman.trim_start_matches(|c: char| !c.is_alphabetic());
+    }
+    text.trim_start_matches(|c: char| !c.is_alphabetic())
+}
+
+/// The unit of a table's amounts, as printed above it.
+pub(super) fn is_unit(key: &str) -> bool {
+    (key.starts_with("donvi") || words::begins_with(key, "donvitinh"))
+        && ["trieu", "vnd", "dong", "usd"].iter().any(|unit| key.contains(unit))
+        || words::best(key, &["donvitrieuvnd", "donvitinhtrieudong", "donvitrieudong"]) > 0.8
+}
+
+/// A sentence that stands in place of a table looks like the heading above it.
+fn is_sentence(key: &str) -> bool {
+    ["khongco", "khachhangkhong", "khachhanghien", "khachhangchua", "hienkhong"]
+        .iter()
+        .any(|start| words::begins_with(key, start))
+}
+
+fn is_title(text: &str, key: &str) -> bool {
+    let letters: Vec<char> = text.chars().filter(|c| c.is_alphabetic()).collect();
+    let capitals = letters.iter().filter(|c| c.is_uppercase()).count();
+    capitals * 10 >= letters.len() * 6 && TITLES.iter().any(|title| words::begins_with(key, title))
+}
+
+/// The heading that a text is, and how much it resembles its wording.
+fn heading_of(text: &str) -> Option<(Kind, f32)> {
+    let full = words::fold(text);
+    let bare = text.split_once('(').map(|(head, _)| words::fold(head)).unwrap_or_default();
+    // What stands in brackets is left out now and then, and cannot be held against it.
+    best_heading(|wordings| words::best(&full, wordings).max(words::best(&bare, wordings) - 0.01))
+}
+
+fn best_heading(alike: impl Fn(&[&str]) -> f32) -> Option<(Kind, f32)> {
+    HEADINGS
+        .iter()
+        .map(|(kind, wordings)| (*kind, alike(wordings)))
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+        .filter(|(_, alike)| *alike >= ALIKE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(text: &str) -> Option<Kind> {
+        heading_of(without_number(text)).map(|(kind, _)| kind)
+    }
+
+    #[test]
+    fn headings_are_found_whatever_their_number() {
+        for text in [
+            "2.4. Diễn biến dư nợ 12 tháng gần nhất",
+            "Diễn biến dư nợ 12 tháng gần nhất",
+            "3.7\tDiễn biến dư  nợ 12 tháng gần nhất",
+            "IV. Diễn biến dư nợ 12 tháng gần nhất",
+        ] {
+            assert_eq!(kind(text), Some(Kind::Months), "{text}");
+        }
+    }
+
+    #[test]
+    fn headings_are_found_with_misread_letters() {
+        assert_eq!(kind("2.5 Lịch sừ nợ xâu tin dụnq trong O5 năm gẩn nhât"), Some(Kind::BadDebt));
+        assert_eq!(kind("1. THÔNG TlN CHUNG VỂ KHACH HÀNG"), Some(Kind::Customer));
+    }
+
+    #[test]
+    fn tail_in_brackets_may_be_missing_or_other() {
+        assert_eq!(kind("2.1 Chi tiết về nợ vay"), Some(Kind::Loans));
+        assert_eq!(kind("2.1 Chi tiết về nợ vay (triệu đồng)"), Some(Kind::Loans));
+        let list = "DANH SÁCH TCTD TRA CỨU THÔNG TIN QUAN HỆ TÍN DỤNG CỦA KHÁCH HÀNG";
+        assert_eq!(kind(list), Some(Kind::LookUps));
+        assert_eq!(kind(&format!("4. {list} (trong 1 năm gần nhất)")), Some(Kind::LookUps));
+    }
+
+    #[test]
+    fn sibling_headings_are_told_apart() {
+        assert_eq!(kind("2.7 Nợ cần chú ý trong vòng 12 tháng gần nhất"), Some(Kind::Other));
+        assert_eq!(kind("3.1 Thông tin về tài sản đảm bảo"), Some(Kind::Guarantee));
+        assert_eq!(kind("3.2 Thông tin về hợp đồng tín dụng"), Some(Kind::Contracts));
+        assert_eq!(kind("4. THÔNG TIN ĐIỂM TÍN DỤNG"), Some(Kind::Score));
+        assert_eq!(kind("3. THÔNG TIN KHÁC VỀ QUAN HỆ TÍN DỤNG"), Some(Kind::Other));
+    }
+
+    #[test]
+    fn labels_and_sentences_are_no_headings() {
+        for text in ["Điểm tín dụng", "Tên khách hàng:", "Dư nợ cho vay dài hạn", "Tổng dư nợ"]
+        {
+            assert_eq!(kind(text), None, "{text}");
+        }
+        assert!(is_sentence(&words::fold("Khách hàng không có nợ xấu trong 05 năm gần nhất.")));
+        assert!(is_sentence(&words::fold("Không có thông tin về hợp đồng tín dụng.")));
+    }
+
+    #[test]
+    fn title_is_in_capitals_and_a_looked_up_product_is_none() {
+        let title = "BÁO CÁO CHI TIẾT QUAN HỆ TÍN DỤNG (mã phiếu S11A)";
+        assert!(is_title(title, &words::fold(title)));
+        let product = "Báo cáo chi tiết quan hệ tín dụng";
+        assert!(!is_title(product, &words::fold(product)));
+    }
+
+    #[test]
+    fn unit_line_is_told_from_the_enquirers_label() {
+        assert!(is_unit(&words::fold("Đơn vị: Triệu VND")));
+        assert!(is_unit(&words::fold("(Đơn vị tính: triệu đồng)")));
+        assert!(!is_unit(&words::fold("Đơn vị tra cứu:")));
+    }
+}

@@ -1,0 +1,445 @@
+//! The shapes that values have on paper, and the letters that a reader takes for digits in them.
+//!
+//! A field that can hold nothing but digits cannot hold an O or an l: such look-alikes are read as
+//! the digits they resemble, and counted, so that the confidence can fall. Nothing else about a
+//! value is ever changed.
+
+/// What a value of a field or column looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Any words.
+    Words,
+    /// A whole number with "," for thousands, or "(-)" for a figure that did not come in.
+    Amount,
+    /// A small whole number: row numbers, counts, days.
+    Count,
+    /// Exactly this many digits.
+    Digits(usize),
+    /// DD/MM/YYYY.
+    Date,
+    /// MM/YYYY.
+    Month,
+    /// A date, with a time before or after it.
+    Time,
+    /// 9 or 12 digits, several joined by " / ".
+    Identity,
+    /// `Y` or `N`.
+    Answer,
+}
+
+/// A value put into its shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shaped {
+    /// The value with look-alikes and stray blanks put right.
+    pub text: String,
+    /// How many characters were look-alikes.
+    pub folded: usize,
+    /// Whether the result has the shape.
+    pub valid: bool,
+}
+
+/// The digit that a character resembles.
+fn look_alike(c: char) -> Option<char> {
+    match c {
+        'O' | 'o' | 'Q' | 'Ơ' | 'Ô' | 'ơ' | 'ô' | 'D' => Some('0'),
+        'l' | 'I' | '|' | '!' | 'i' | 'ỉ' | 'í' | 'ì' => Some('1'),
+        'Z' | 'z' => Some('2'),
+        'S' | 's' => Some('5'),
+        'b' => Some('6'),
+        'B' => Some('8'),
+        'g' | 'q' => Some('9'),
+        _ => None,
+    }
+}
+
+/// Reads look-alikes as digits where at least half of the letters and digits are digits already.
+fn digits_of(text: &str) -> (String, usize) {
+    let digits = text.chars().filter(char::is_ascii_digit).count();
+    let letters = text.chars().filter(|c| c.is_alphabetic()).count();
+    if letters > digits {
+        return (text.to_owned(), 0);
+    }
+    let mut folded = 0;
+    let text = text
+        .chars()
+        .map(|c| match look_alike(c) {
+            Some(digit) => {
+                folded += 1;
+                digit
+            }
+            None => c,
+        })
+        .collect();
+    (text, folded)
+}
+
+fn without_blanks(text: &str) -> String {
+    text.chars().filter(|c| !c.is_whitespace()).collect()
+}
+
+fn all_digits(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_digit())
+}
+
+/// Day, month and year of a date as printed, if there is such a day.
+pub fn date_parts(text: &str) -> Option<(u32, u32, u32)> {
+    let mut parts = text.split(['/', '-', '.']);
+    let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some() || year.len() != 4 || day.len() > 2 || month.len() > 2 {
+        return None;
+    }
+    if ![day, month, year].into_iter().all(all_digits) {
+        return None;
+    }
+    let (day, month, year) = (day.parse().ok()?, month.parse().ok()?, year.parse().ok()?);
+    (1900..=2200).contains(&year).then_some(())?;
+    (1..=days_in(month, year)).contains(&day).then_some((day, month, year))
+}
+
+fn days_in(month: u32, year: u32) -> u32 {
+    match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        _ => 0,
+    }
+}
+
+/// Month and year of a month as printed.
+pub fn month_parts(text: &str) -> Option<(u32, u32)> {
+    let (month, year) = text.split_once(['/', '-', '.'])?;
+    if !all_digits(month) || !all_digits(year) || year.len() != 4 {
+        return None;
+    }
+    let (month, year) = (month.parse().ok()?, year.parse().ok()?);
+    ((1..=12).contains(&month) && (1900..=2200).contains(&year)).then_some((month, year))
+}
+
+/// An amount's number; none for "(-)".
+pub fn number(text: &str) -> Option<i64> {
+    amount_is_valid(text)
+        .then(|| text.chars().filter(char::is_ascii_digit).collect::<String>())?
+        .parse()
+        .ok()
+}
+
+/// Thousands in threes, parted by "," or ".", with no needless zero in front.
+fn amount_is_valid(text: &str) -> bool {
+    let mut groups = text.split([',', '.']);
+    let Some(first) = groups.next() else { return false };
+    let first_fits = all_digits(first)
+        && (!text.contains([',', '.']) || (first.len() <= 3 && !first.starts_with('0')));
+    first_fits
+        && (first == "0" || !first.starts_with('0') || text.len() == 2)
+        && groups.all(|group| group.len() == 3 && all_digits(group))
+}
+
+/// The three characters of a missing figure, however they were read.
+fn missing_figure(text: &str) -> Option<String> {
+    let dash = |c| matches!(c, '-' | '–' | '_' | '~' | '—');
+    let mut inner = text.chars().filter(|c| !matches!(c, '(' | ')' | '{' | '}' | '[' | ']'));
+    let bracketed = text.starts_with(['(', '{', '[']) || text.ends_with([')', '}', ']']);
+    (bracketed && inner.next().is_some_and(dash) && inner.next().is_none())
+        .then(|| "(-)".to_owned())
+}
+
+fn shaped(text: String, folded: usize, valid: bool) -> Shaped {
+    Shaped { text, folded, valid }
+}
+
+/// A date or month of which only the separators may have been misread: a stroke resembles l, I and 1.
+fn with_strokes(text: &str, places: &[usize]) -> Option<String> {
+    let mut chars: Vec<char> = text.chars().collect();
+    for &place in places {
+        let c = chars.get_mut(place)?;
+        if matches!(c, 'l' | 'I' | '|' | '1' | '!' | '7' | ',' | 'J' | 'j' | '\\' | ')' | '(') {
+            *c = '/';
+        }
+    }
+    Some(chars.into_iter().collect())
+}
+
+fn date(text: &str) -> Shaped {
+    let plain = without_blanks(text);
+    if date_parts(&plain).is_some() {
+        return shaped(plain, 0, true);
+    }
+    let stroked = (plain.chars().count() == 10).then(|| with_strokes(&plain, &[2, 5])).flatten();
+    for (candidate, cost) in [(Some(plain.clone()), 0), (stroked, 1)] {
+        let Some(candidate) = candidate else { continue };
+        let (fixed, folded) = digits_of(&candidate);
+        if date_parts(&fixed).is_some() {
+            return shaped(fixed, folded + cost, true);
+        }
+    }
+    shaped(plain, 0, false)
+}
+
+fn month(text: &str) -> Shaped {
+    let plain = without_blanks(text);
+    let stroked = (plain.chars().count() == 7).then(|| with_strokes(&plain, &[2])).flatten();
+    for (candidate, cost) in [(Some(plain.clone()), 0), (stroked, 1)] {
+        let Some(candidate) = candidate else { continue };
+        let (fixed, folded) = digits_of(&candidate);
+        if month_parts(&fixed).is_some() {
+            return shaped(fixed, folded + cost, true);
+        }
+    }
+    shaped(plain, 0, false)
+}
+
+fn amount(text: &str) -> Shaped {
+    let plain = without_blanks(text);
+    if let Some(missing) = missing_figure(&plain) {
+        let folded = usize::from(missing != plain);
+        return shaped(missing, folded, true);
+    }
+    let (mut fixed, mut folded) = digits_of(&plain);
+    // A single look-alike stands alone: an O for a zero, an l for a one.
+    if let (Some(c), 1) = (plain.chars().next(), plain.chars().count())
+        && let Some(digit) = look_alike(c)
+    {
+        (fixed, folded) = (digit.to_string(), 1);
+    }
+    let trimmed = fixed.trim_matches(|c: char| !c.is_ascii_digit() && c != '-');
+    let valid = amount_is_valid(trimmed);
+    if valid { shaped(trimmed.to_owned(), folded, true) } else { shaped(fixed, folded, false) }
+}
+
+fn identity(text: &str) -> Shaped {
+    let mut folded = 0;
+    let parts: Vec<String> = text
+        .split(['/', ',', ';'])
+        .map(|part| {
+            let (fixed, count) = digits_of(&without_blanks(part));
+            folded += count;
+            fixed
+        })
+        .filter(|part| !part.is_empty())
+        .collect();
+    let valid = !parts.is_empty()
+        && parts.iter().all(|part| all_digits(part) && matches!(part.len(), 9 | 12));
+    if valid && !text.contains([',', ';']) {
+        shaped(parts.join(" / "), folded, true)
+    } else {
+        shaped(text.to_owned(), 0, valid)
+    }
+}
+
+/// Where a date stands in a text that may hold a time too: from and to, in characters.
+pub fn find_date(text: &str) -> Option<(usize, usize)> {
+    let chars: Vec<char> = text.chars().collect();
+    (0..chars.len().saturating_sub(9)).find_map(|start| {
+        let window: String = chars.get(start..start + 10)?.iter().collect();
+        let free = |index: Option<usize>| {
+            index.and_then(|i| chars.get(i)).is_none_or(|c| !c.is_ascii_digit())
+        };
+        (date_parts(&window).is_some() && free(start.checked_sub(1)) && free(Some(start + 10)))
+            .then_some((start, start + 10))
+    })
+}
+
+/// Hours, minutes and seconds and a date in either order, with what parts them.
+fn time(text: &str) -> Shaped {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let mut folded = 0;
+    let mut dates = 0;
+    let mut clocks = 0;
+    let mut fixed = Vec::new();
+    for word in words {
+        let (digits, count) = digits_of(word);
+        if date_parts(&digits).is_some() || date(word).valid {
+            let dated = date(word);
+            folded += dated.folded;
+            dates += 1;
+            fixed.push(dated.text);
+        } else if is_clock(&digits) {
+            folded += count;
+            clocks += 1;
+            fixed.push(digits);
+        } else {
+            fixed.push(word.to_owned());
+        }
+    }
+    let dashes = fixed.iter().filter(|word| matches!(word.as_str(), "-" | "–")).count();
+    let valid = dates == 1 && clocks <= 1 && dates + clocks + dashes == fixed.len();
+    shaped(fixed.join(" "), folded, valid)
+}
+
+/// HH:MM or HH:MM:SS.
+pub fn is_clock(text: &str) -> bool {
+    let parts: Vec<&str> = text.split([':', 'h']).collect();
+    let limit = |index| if index == 0 { 24 } else { 60 };
+    (2..=3).contains(&parts.len())
+        && parts.iter().enumerate().all(|(index, part)| {
+            all_digits(part) && part.len() <= 2 && part.parse().is_ok_and(|n: u32| n < limit(index))
+        })
+}
+
+fn digits(text: &str, count: usize) -> Shaped {
+    let plain = without_blanks(text);
+    let (fixed, folded) = digits_of(&plain);
+    let bare = fixed.trim_matches(|c: char| !c.is_alphanumeric()).to_owned();
+    let valid = all_digits(&bare) && bare.len() == count;
+    if valid { shaped(bare, folded, true) } else { shaped(plain, 0, false) }
+}
+
+fn count(text: &str) -> Shaped {
+    let read = amount(text);
+    let bare = read.text.trim_end_matches(['.', ')']).to_owned();
+    let valid = all_digits(&bare) && bare.len() <= 5;
+    if valid { shaped(bare, read.folded, true) } else { shaped(text.to_owned(), 0, false) }
+}
+
+impl Shape {
+    /// Puts a text into the shape, as far as it can be.
+    pub fn put(self, text: &str) -> Shaped {
+        match self {
+            Self::Words => shaped(text.to_owned(), 0, !text.is_empty()),
+            Self::Amount => amount(text),
+            Self::Count => count(text),
+            Self::Digits(length) => digits(text, length),
+            Self::Date => date(text),
+            Self::Month => month(text),
+            Self::Time => time(text),
+            Self::Identity => identity(text),
+            Self::Answer => shaped(text.to_owned(), 0, matches!(text, "Y" | "N")),
+        }
+    }
+
+    /// Whether a text could be a value of this shape, some misread characters allowed.
+    pub fn resembles(self, text: &str) -> bool {
+        let read = self.put(text);
+        if read.valid {
+            return true;
+        }
+        let plain = without_blanks(text);
+        let length = plain.chars().count();
+        let figures = plain.chars().filter(|c| c.is_ascii_digit()).count();
+        let alphas = plain.chars().filter(|c| c.is_alphabetic()).count();
+        let strokes = plain.chars().filter(|c| matches!(c, '/' | '-' | '.')).count();
+        match self {
+            Self::Words => true,
+            Self::Amount => figures > 0 && figures > alphas && strokes == 0 && length <= 16,
+            Self::Count => figures > 0 && alphas <= 1 && length <= 4,
+            Self::Digits(count) => {
+                length.abs_diff(count) <= 2 && figures + 2 >= length && strokes == 0
+            }
+            Self::Date => (9..=11).contains(&length) && figures >= 6 && alphas <= 2,
+            Self::Month => (6..=8).contains(&length) && figures >= 4 && alphas <= 1 && strokes > 0,
+            Self::Time => figures >= 6,
+            Self::Identity => figures >= 7,
+            Self::Answer => length <= 6,
+        }
+    }
+}
+
+/// `Y` or `N` for a mark on paper; none for what is no mark.
+pub fn answer(text: &str) -> Option<&'static str> {
+    let plain = without_blanks(text);
+    match plain.trim_matches(['[', ']', '(', ')', '.']) {
+        "☑" | "☒" | "✓" | "✔" | "✗" | "✘" | "x" | "X" | "v" | "V" | "Y" | "y" => {
+            return Some("Y");
+        }
+        "☐" | "□" | "N" | "n" => return Some("N"),
+        "" if !plain.is_empty() => return Some("N"),
+        _ => {}
+    }
+    match super::words::fold(&plain).as_str() {
+        "co" | "c0" | "yes" | "dung" => Some("Y"),
+        "khong" | "no" | "kh0ng" => Some("N"),
+        key if super::words::similarity(key, "khong") >= 0.6 => Some("N"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(shape: Shape, text: &str) -> (String, usize, bool) {
+        let read = shape.put(text);
+        (read.text, read.folded, read.valid)
+    }
+
+    #[test]
+    fn amount_keeps_its_printed_thousands() {
+        assert_eq!(put(Shape::Amount, "1,234,567"), ("1,234,567".to_owned(), 0, true));
+        assert_eq!(put(Shape::Amount, "0"), ("0".to_owned(), 0, true));
+        assert_eq!(put(Shape::Amount, "(-)"), ("(-)".to_owned(), 0, true));
+    }
+
+    #[test]
+    fn amount_loses_blanks_and_reads_look_alikes_as_digits() {
+        assert_eq!(put(Shape::Amount, "1, 2O4"), ("1,204".to_owned(), 1, true));
+        assert_eq!(put(Shape::Amount, "O"), ("0".to_owned(), 1, true));
+    }
+
+    #[test]
+    fn amount_with_broken_thousands_is_kept_and_counts_as_invalid() {
+        assert_eq!(put(Shape::Amount, "1,23"), ("1,23".to_owned(), 0, false));
+        assert_eq!(number("1,23"), None);
+    }
+
+    #[test]
+    fn missing_figure_survives_misread_brackets() {
+        assert_eq!(put(Shape::Amount, "(–)").0, "(-)");
+        assert_eq!(number("(-)"), None);
+    }
+
+    #[test]
+    fn words_are_never_taken_for_digits() {
+        assert_eq!(put(Shape::Amount, "Sol").2, false);
+        assert_eq!(put(Shape::Digits(8), "SIOBLISO").2, false);
+    }
+
+    #[test]
+    fn code_keeps_its_leading_zero_and_needs_all_its_digits() {
+        assert_eq!(put(Shape::Digits(8), "0l348OO2"), ("01348002".to_owned(), 3, true));
+        assert_eq!(put(Shape::Digits(8), "0134802"), ("0134802".to_owned(), 0, false));
+    }
+
+    #[test]
+    fn date_must_be_a_day_that_exists() {
+        assert_eq!(put(Shape::Date, "29/02/2024").2, true);
+        assert_eq!(put(Shape::Date, "29/02/2023").2, false);
+        assert_eq!(put(Shape::Date, "21/08l2021"), ("21/08/2021".to_owned(), 1, true));
+        assert_eq!(put(Shape::Date, "21 /08/ 2021"), ("21/08/2021".to_owned(), 0, true));
+    }
+
+    #[test]
+    fn time_is_kept_in_the_printed_order() {
+        for text in ["14:39 - 20/05/2024", "14:39:05 20/05/2024", "20/05/2024"] {
+            assert_eq!(put(Shape::Time, text), (text.to_owned(), 0, true));
+        }
+        assert_eq!(
+            put(Shape::Time, "14:39 - 20/O5/2024"),
+            ("14:39 - 20/05/2024".to_owned(), 1, true)
+        );
+    }
+
+    #[test]
+    fn identities_are_joined_as_printed() {
+        assert_eq!(put(Shape::Identity, "079129940620 / 107882018").2, true);
+        assert_eq!(put(Shape::Identity, "079129940620/ 107882018").0, "079129940620 / 107882018");
+        assert_eq!(put(Shape::Identity, "12345").2, false);
+    }
+
+    #[test]
+    fn marks_become_yes_or_no() {
+        for yes in ["☑", "☒", "✓", "x", "Có", "Y", "co"] {
+            assert_eq!(answer(yes), Some("Y"), "{yes}");
+        }
+        for no in ["☐", "Không", "N", "[ ]", "Khóng"] {
+            assert_eq!(answer(no), Some("N"), "{no}");
+        }
+        assert_eq!(answer("45"), None);
+    }
+
+    #[test]
+    fn date_is_found_beside_a_time() {
+        assert_eq!(find_date("14:39 20/05/2024"), Some((6, 16)));
+        assert_eq!(find_date("S11A"), None);
+    }
+}

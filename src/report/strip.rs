@@ -1,0 +1,598 @@
+//! One long strip of all pages, on which a table that runs over a page break is in one piece.
+//!
+//! Pages are scaled to the same width, brought to the same left and right edge by their tables,
+//! freed of what a browser prints around them, and laid one below the other without the blank of
+//! the margins. Strip units are thousandths of a page's width.
+
+use std::collections::HashMap;
+
+use super::schema::{Value, pixel_box};
+use super::shapes;
+use super::words;
+use crate::geometry::Rect;
+use crate::text::{Char, Direction, Line, PageText};
+
+/// Width of a page in strip units.
+const WIDTH: f32 = 1000.0;
+
+/// A piece of text: one visual line of one cell, as a rule.
+#[derive(Clone, Debug)]
+pub(super) struct Piece {
+    /// 0-based index of its page.
+    pub page: usize,
+    /// Where it stands on the page, in pixels.
+    pub rect: Rect,
+    /// Where it stands on the strip.
+    pub at: Rect,
+    /// What was read.
+    pub chars: Vec<Char>,
+    /// What was read, as a string.
+    pub text: String,
+    /// The same, folded for comparison.
+    pub key: String,
+}
+
+impl Piece {
+    fn new(page: usize, rect: Rect, chars: Vec<Char>, at: Rect) -> Self {
+        let text: String = chars.iter().map(|c| c.value).collect();
+        let text = words::compose(text.trim());
+        let key = words::fold(&text);
+        Self { page, rect, at, chars, text, key }
+    }
+
+    /// Height of its middle on the strip.
+    pub fn y(&self) -> f32 {
+        (self.at.top + self.at.bottom) / 2.0
+    }
+
+    /// Its middle from left to right, on the strip.
+    pub fn x(&self) -> f32 {
+        (self.at.left + self.at.right) / 2.0
+    }
+
+    /// Size of its type on the strip.
+    pub fn em(&self) -> f32 {
+        (self.at.height() / 1.4).max(1.0)
+    }
+
+    /// The part of the piece that the characters from `start` to `end` cover.
+    pub fn part(&self, start: usize, end: usize) -> Option<Self> {
+        let mut chars = self.chars.get(start..end)?;
+        while let [blank, rest @ ..] = chars
+            && blank.value == ' '
+        {
+            chars = rest;
+        }
+        while let [rest @ .., blank] = chars
+            && blank.value == ' '
+        {
+            chars = rest;
+        }
+        let (first, last) = (chars.first()?, chars.last()?);
+        let rect = Rect { left: first.left, right: last.right, ..self.rect };
+        let scale = self.at.width() / self.rect.width().max(1.0);
+        let at = Rect {
+            left: self.at.left + (rect.left - self.rect.left) * scale,
+            right: self.at.left + (rect.right - self.rect.left) * scale,
+            ..self.at
+        };
+        Some(Self::new(self.page, rect, chars.to_vec(), at))
+    }
+
+    /// Cuts the piece at a place on the strip, at the blank nearest to it; none where the piece
+    /// has no blank within `reach`.
+    pub fn cut(&self, x: f32, reach: f32) -> Option<(Self, Self)> {
+        let scale = self.at.width() / self.rect.width().max(1.0);
+        let place = |c: &Char| self.at.left + ((c.left + c.right) / 2.0 - self.rect.left) * scale;
+        let (index, distance) = self
+            .chars
+            .iter()
+            .enumerate()
+            .filter(|(_, c)| c.value == ' ')
+            .map(|(index, c)| (index, (place(c) - x).abs()))
+            .min_by(|a, b| a.1.total_cmp(&b.1))?;
+        if distance > reach {
+            return None;
+        }
+        Some((self.part(0, index)?, self.part(index + 1, self.chars.len())?))
+    }
+}
+
+/// A horizontal rule on the strip.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Across {
+    pub left: f32,
+    pub right: f32,
+    pub y: f32,
+}
+
+/// A vertical rule on the strip.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Upright {
+    pub x: f32,
+    pub top: f32,
+    pub bottom: f32,
+}
+
+/// A part of the strip: a section, a report, or all of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Strip {
+    /// From top to bottom, by their middles.
+    pub pieces: Vec<Piece>,
+    pub across: Vec<Across>,
+    pub upright: Vec<Upright>,
+    /// Where one page follows another.
+    pub seams: Vec<f32>,
+    /// How strip coordinates lead back to each page.
+    pub frames: Vec<Frame>,
+}
+
+/// Where a page lies on the strip.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Frame {
+    pub page: usize,
+    /// Strip units per pixel, and what is added after scaling.
+    scale: f32,
+    dx: f32,
+    dy: f32,
+    top: f32,
+    bottom: f32,
+}
+
+impl Frame {
+    fn onto(&self, rect: &Rect) -> Rect {
+        Rect::new(
+            rect.left * self.scale + self.dx,
+            rect.top * self.scale + self.dy,
+            rect.right * self.scale + self.dx,
+            rect.bottom * self.scale + self.dy,
+        )
+    }
+
+    /// What of a strip rectangle lies on this page, in the page's pixels.
+    pub fn back(&self, rect: &Rect) -> Option<Rect> {
+        let top = rect.top.max(self.top);
+        let bottom = rect.bottom.min(self.bottom);
+        (bottom > top).then(|| {
+            Rect::new(
+                (rect.left - self.dx) / self.scale,
+                (top - self.dy) / self.scale,
+                (rect.right - self.dx) / self.scale,
+                (bottom - self.dy) / self.scale,
+            )
+        })
+    }
+}
+
+impl Strip {
+    /// Lays the pages one below the other.
+    pub fn of(pages: &[PageText]) -> Self {
+        let furniture = furniture(pages);
+        let edges: Vec<_> = pages.iter().map(table_edges).collect();
+        let target = edges.iter().flatten().next().copied();
+        let mut strip = Self::default();
+        let mut end = 0.0;
+        for (index, page) in pages.iter().enumerate() {
+            let kept: Vec<&Line> = page
+                .lines
+                .iter()
+                .enumerate()
+                .filter(|(line, _)| !furniture.contains_key(&(index, *line)))
+                .map(|(_, line)| line)
+                .filter(|line| !line.chars.is_empty() && line.rect.height() >= 2.0)
+                .collect();
+            let Some(first) = kept.iter().map(|line| line.rect.top).min_by(f32::total_cmp) else {
+                continue;
+            };
+            let mut scale = WIDTH / (page.width.max(1) as f32);
+            let mut dx = 0.0;
+            if let (Some((to_left, to_right)), Some(Some((left, right)))) =
+                (target, edges.get(index))
+            {
+                scale = (to_right - to_left) / (right - left) * scale;
+                dx = to_left - left / (WIDTH / page.width.max(1) as f32) * scale;
+            }
+            let last = kept.iter().map(|line| line.rect.bottom).fold(first, f32::max);
+            let dy = end - first * scale;
+            let bottom = last * scale + dy;
+            let frame = Frame { page: page.page, scale, dx, dy, top: end, bottom };
+            if end > 0.0 {
+                strip.seams.push(end);
+            }
+            strip.add_page(page, &kept, &frame);
+            strip.frames.push(frame);
+            end = bottom;
+        }
+        strip.cut_at_rules();
+        strip.join_splits();
+        strip.pieces.sort_by(|a, b| a.y().total_cmp(&b.y()).then(a.at.left.total_cmp(&b.at.left)));
+        strip
+    }
+
+    fn add_page(&mut self, page: &PageText, lines: &[&Line], frame: &Frame) {
+        for line in lines {
+            let piece =
+                Piece::new(page.page, line.rect, line.chars.clone(), frame.onto(&line.rect));
+            if !piece.text.is_empty() {
+                self.pieces.push(piece);
+            }
+        }
+        for rule in &page.rules {
+            let at = frame.onto(&rule.rect);
+            let middle = at.centre();
+            match rule.direction {
+                Direction::Horizontal => {
+                    // What lies outside of the page's text would fall onto a neighbour's.
+                    if middle.y > frame.top && middle.y < frame.bottom {
+                        self.across.push(Across { left: at.left, right: at.right, y: middle.y });
+                    }
+                }
+                Direction::Vertical => {
+                    let (top, bottom) = (at.top.max(frame.top), at.bottom.min(frame.bottom));
+                    if bottom > top {
+                        self.upright.push(Upright { x: middle.x, top, bottom });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Parts lines that run across a vertical rule: two cells read as one line.
+    fn cut_at_rules(&mut self) {
+        let mut waiting = std::mem::take(&mut self.pieces);
+        while let Some(piece) = waiting.pop() {
+            let em = piece.em();
+            let crossing = self.upright.iter().find_map(|rule| {
+                let spans = rule.top <= piece.y() && piece.y() <= rule.bottom;
+                let inside =
+                    piece.at.left + 0.6 * em < rule.x && rule.x < piece.at.right - 0.6 * em;
+                (spans && inside).then(|| piece.cut(rule.x, 0.9 * em)).flatten()
+            });
+            match crossing {
+                Some((left, right)) => waiting.extend([left, right]),
+                None => self.pieces.push(piece),
+            }
+        }
+    }
+
+    /// Joins what the reader parted: neighbours in a line with hardly a gap and no rule between.
+    fn join_splits(&mut self) {
+        self.pieces.sort_by(|a, b| a.at.left.total_cmp(&b.at.left));
+        let mut joined: Vec<Piece> = Vec::with_capacity(self.pieces.len());
+        for piece in std::mem::take(&mut self.pieces) {
+            let em = piece.em();
+            let partner = joined.iter_mut().rev().find(|left| {
+                left.page == piece.page
+                    && (left.y() - piece.y()).abs() < 0.3 * em
+                    && (left.em() - em).abs() < 0.25 * em
+                    && (-0.3 * em..0.45 * em).contains(&(piece.at.left - left.at.right))
+            });
+            match partner {
+                Some(left) if !parted(&self.upright, left, &piece) => {
+                    let mut chars = std::mem::take(&mut left.chars);
+                    let (from, to) = (left.rect.right, piece.rect.left);
+                    chars.push(Char { value: ' ', left: from, right: to, confidence: 1.0 });
+                    chars.extend(piece.chars.iter().copied());
+                    *left = Piece::new(
+                        left.page,
+                        left.rect.union(&piece.rect),
+                        chars,
+                        left.at.union(&piece.at),
+                    );
+                }
+                _ => joined.push(piece),
+            }
+        }
+        self.pieces = joined;
+    }
+
+    /// The part between two heights. Pieces belong to it by their middles.
+    pub fn slice(&self, top: f32, bottom: f32) -> Self {
+        let inside = |y: f32| top <= y && y < bottom;
+        Self {
+            pieces: self.pieces.iter().filter(|piece| inside(piece.y())).cloned().collect(),
+            across: self.across.iter().filter(|rule| inside(rule.y)).copied().collect(),
+            upright: self
+                .upright
+                .iter()
+                .filter(|rule| rule.bottom > top && rule.top < bottom)
+                .map(|rule| Upright {
+                    top: rule.top.max(top),
+                    bottom: rule.bottom.min(bottom),
+                    ..*rule
+                })
+                .collect(),
+            seams: self.seams.iter().filter(|seam| inside(**seam)).copied().collect(),
+            frames: self.frames.clone(),
+        }
+    }
+
+    /// The usual size of type.
+    pub fn em(&self) -> f32 {
+        median(self.pieces.iter().map(Piece::em)).unwrap_or(16.0)
+    }
+
+    /// How many rules part two heights at `x`. Rules around a page break say nothing: the border
+    /// of a table's part stands there whether or not a row ends.
+    pub fn rules_between(&self, x: f32, from: f32, to: f32) -> usize {
+        let (top, bottom) = (from.min(to), from.max(to));
+        let reach = 0.4 * self.em();
+        let mut ys: Vec<f32> = self
+            .across
+            .iter()
+            .filter(|rule| rule.left - reach <= x && x <= rule.right + reach)
+            .map(|rule| rule.y)
+            .filter(|y| (top..bottom).contains(y) && !self.is_at_seam(*y))
+            .collect();
+        ys.sort_by(f32::total_cmp);
+        ys.dedup_by(|b, a| *b - *a < reach);
+        ys.len()
+    }
+
+    fn is_at_seam(&self, y: f32) -> bool {
+        let reach = 1.1 * self.em();
+        self.seams.iter().any(|seam| (seam - y).abs() < reach)
+    }
+
+    /// Middles of vertical rules that cover a good part of the height between two heights.
+    pub fn columns_ruled(&self, top: f32, bottom: f32) -> Vec<f32> {
+        let em = self.em();
+        let mut found: Vec<(f32, f32)> = self
+            .upright
+            .iter()
+            .map(|rule| (rule.x, rule.bottom.min(bottom) - rule.top.max(top)))
+            .filter(|(_, length)| *length > 0.0)
+            .collect();
+        found.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut columns: Vec<(f32, f32)> = Vec::new();
+        for (x, length) in found {
+            match columns.last_mut() {
+                Some((at, total)) if x - *at < 0.6 * em => {
+                    *at = (*at * *total + x * length) / (*total + length);
+                    *total += length;
+                }
+                _ => columns.push((x, length)),
+            }
+        }
+        let least = (0.3 * (bottom - top)).max(0.8 * em);
+        columns.into_iter().filter(|(_, length)| *length >= least).map(|(x, _)| x).collect()
+    }
+}
+
+fn parted(rules: &[Upright], left: &Piece, right: &Piece) -> bool {
+    let (from, to) = (left.at.right - 0.4 * left.em(), right.at.left + 0.4 * left.em());
+    rules
+        .iter()
+        .any(|rule| (from..to).contains(&rule.x) && rule.top <= left.y() && left.y() <= rule.bottom)
+}
+
+/// The middle value.
+pub(super) fn median(values: impl Iterator<Item = f32>) -> Option<f32> {
+    let mut values: Vec<f32> = values.collect();
+    values.sort_by(f32::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+/// Left and right edge of a page's tables in strip units, by its long horizontal rules.
+fn table_edges(page: &PageText) -> Option<(f32, f32)> {
+    let width = page.width.max(1) as f32;
+    let long: Vec<&Rect> = page
+        .rules
+        .iter()
+        .filter(|rule| rule.direction == Direction::Horizontal && rule.rect.width() > 0.6 * width)
+        .map(|rule| &rule.rect)
+        .collect();
+    if long.len() < 3 {
+        return None;
+    }
+    let left = median(long.iter().map(|rect| rect.left))?;
+    let right = median(long.iter().map(|rect| rect.right))?;
+    Some((left / width * WIDTH, right / width * WIDTH))
+}
+
+/// Pieces on the same height, from left to right.
+pub(super) fn rows<'a>(pieces: impl IntoIterator<Item = &'a Piece>) -> Vec<Vec<&'a Piece>> {
+    let mut rows: Vec<Vec<&Piece>> = Vec::new();
+    for piece in pieces {
+        let fits = rows.last().is_some_and(|row| {
+            let y = row.iter().map(|p| p.y()).sum::<f32>() / row.len().max(1) as f32;
+            let em = row.iter().map(|p| p.em()).fold(piece.em(), f32::min);
+            (piece.y() - y).abs() < 0.5 * em
+        });
+        match rows.last_mut() {
+            Some(row) if fits => row.push(piece),
+            _ => rows.push(vec![piece]),
+        }
+    }
+    for row in &mut rows {
+        row.sort_by(|a, b| a.at.left.total_cmp(&b.at.left));
+    }
+    rows
+}
+
+/// The text of pieces, line by line, joined with one blank.
+pub(super) fn text_of(pieces: &[&Piece]) -> String {
+    let mut words: Vec<&str> = Vec::new();
+    let mut sorted = pieces.to_vec();
+    sorted.sort_by(|a, b| a.y().total_cmp(&b.y()));
+    for row in rows(sorted) {
+        words.extend(row.into_iter().flat_map(|piece| piece.text.split_whitespace()));
+    }
+    words.join(" ")
+}
+
+/// A value made of pieces, with the reader's confidence in it: the product of its characters'.
+pub(super) fn value_of(pieces: &[&Piece]) -> Value {
+    let Some(first) = pieces.iter().min_by(|a, b| a.y().total_cmp(&b.y())) else {
+        return Value::default();
+    };
+    let rect = pieces
+        .iter()
+        .filter(|piece| piece.page == first.page)
+        .fold(first.rect, |rect, piece| rect.union(&piece.rect));
+    let confidence = pieces
+        .iter()
+        .flat_map(|piece| &piece.chars)
+        .filter(|c| c.value != ' ')
+        .map(|c| c.confidence.clamp(0.0, 1.0))
+        .product();
+    Value {
+        text: text_of(pieces),
+        bounds: Some(pixel_box(&rect)),
+        confidence,
+        page: Some(first.page),
+    }
+}
+
+/// What a browser prints around a page: addresses, dates, page numbers, the document's title.
+fn is_furniture(text: &str, key: &str) -> bool {
+    let plain: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let address = ["http", "https", "www", "file", "aboutblank"];
+    if address.iter().any(|start| key.starts_with(start)) || plain.contains("://") {
+        return true;
+    }
+    let bare = plain.trim_matches(|c: char| !c.is_alphanumeric());
+    let number = |text: &str| {
+        !text.is_empty() && text.len() <= 3 && text.chars().all(|c| c.is_ascii_digit())
+    };
+    if number(bare) || bare.split_once('/').is_some_and(|(a, b)| number(a) && number(b)) {
+        return true;
+    }
+    let rest = key.strip_prefix("trang").or_else(|| key.strip_prefix("page"));
+    if rest.is_some_and(|rest| rest.len() <= 6 && rest.chars().all(|c| c.is_ascii_digit())) {
+        return true;
+    }
+    let date = shapes::find_date(text).is_some();
+    let letters = key.chars().filter(|c| c.is_alphabetic()).count();
+    if date && (letters <= 2 || key.starts_with("ngayin")) {
+        return true;
+    }
+    matches!(key, "s11acic" | "cic" | "s11a" | "cics11a")
+        || words::similarity(key, "baocaochitietquanhetindung") > 0.9 && text.len() < 60
+}
+
+/// The lines of each page that are furniture, as (page, line).
+///
+/// Only the outermost rows of a page can be: those within its outer seventh whose every line
+/// looks the part, or stands at the same place on another page too.
+fn furniture(pages: &[PageText]) -> HashMap<(usize, usize), ()> {
+    let mut found = HashMap::new();
+    let masked = |line: &Line| -> String {
+        words::fold(&line.text()).chars().filter(|c| !c.is_ascii_digit()).collect()
+    };
+    for (index, page) in pages.iter().enumerate() {
+        let height = page.height.max(1) as f32;
+        let repeated = |line: &Line| {
+            let key = masked(line);
+            key.chars().count() >= 2
+                && pages.iter().enumerate().any(|(other, sheet)| {
+                    other != index
+                        && sheet.lines.iter().any(|twin| {
+                            let place = twin.rect.top / sheet.height.max(1) as f32;
+                            (place - line.rect.top / height).abs() < 0.012
+                                && words::similarity(&masked(twin), &key) > 0.85
+                        })
+                })
+        };
+        let mut order: Vec<usize> = (0..page.lines.len()).collect();
+        let middle = |i: &usize| page.lines.get(*i).map_or(0.0, |line| line.rect.centre().y);
+        order.sort_by(|a, b| middle(a).total_cmp(&middle(b)));
+        let mut rows: Vec<Vec<usize>> = Vec::new();
+        for line in order {
+            let em = page.lines.get(line).map_or(1.0, Line::em);
+            match rows.last_mut() {
+                Some(row) if row.first().is_some_and(|f| middle(&line) - middle(f) < 0.6 * em) => {
+                    row.push(line);
+                }
+                _ => rows.push(vec![line]),
+            }
+        }
+        let outer = |row: &[usize]| {
+            let lines: Vec<&Line> = row.iter().filter_map(|i| page.lines.get(*i)).collect();
+            let place = lines.first().map_or(0.5, |line| line.rect.centre().y / height);
+            let far_out = !(0.045..=0.955).contains(&place);
+            (!(0.075..=0.9).contains(&place))
+                && lines.iter().all(|line| {
+                    let text = line.text();
+                    let key = words::fold(&text);
+                    is_furniture(&text, &key) || (far_out && repeated(line))
+                })
+        };
+        let top = rows.iter().take(2).take_while(|row| outer(row));
+        let bottom = rows.iter().rev().take(2).take_while(|row| outer(row));
+        for row in top.chain(bottom) {
+            found.extend(row.iter().map(|line| ((index, *line), ())));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::Rule;
+
+    fn line(text: &str, left: f32, top: f32) -> Line {
+        let advance = 8.0;
+        let chars: Vec<Char> = text
+            .chars()
+            .enumerate()
+            .map(|(i, value)| {
+                let left = left + i as f32 * advance;
+                Char { value, left, right: left + advance, confidence: 1.0 }
+            })
+            .collect();
+        let right = left + chars.len() as f32 * advance;
+        Line { rect: Rect::new(left, top, right, top + 20.0), chars }
+    }
+
+    fn page(index: usize, lines: Vec<Line>) -> PageText {
+        PageText { page: index, width: 1000, height: 1400, lines, rules: Vec::new() }
+    }
+
+    #[test]
+    fn pages_follow_each_other_without_margins_and_page_numbers() {
+        let strip = Strip::of(&[
+            page(0, vec![line("một", 100.0, 200.0), line("Trang 1", 450.0, 1360.0)]),
+            page(1, vec![line("hai", 100.0, 300.0), line("Trang 2", 450.0, 1360.0)]),
+        ]);
+        let texts: Vec<_> = strip.pieces.iter().map(|piece| piece.text.as_str()).collect();
+        assert_eq!(texts, ["một", "hai"]);
+        assert_eq!(strip.pieces[1].at.top, strip.pieces[0].at.bottom);
+    }
+
+    #[test]
+    fn row_number_at_the_foot_of_a_page_is_no_page_number() {
+        let strip =
+            Strip::of(&[page(0, vec![line("7", 100.0, 1340.0), line("01348002", 300.0, 1340.0)])]);
+        assert_eq!(strip.pieces.len(), 2);
+    }
+
+    #[test]
+    fn line_across_a_vertical_rule_is_parted_at_the_blank() {
+        let mut sheet = page(0, vec![line("01348002 S11A", 100.0, 200.0)]);
+        let rect = Rect::new(167.0, 100.0, 169.0, 300.0);
+        sheet.rules.push(Rule { direction: Direction::Vertical, rect });
+        let strip = Strip::of(&[sheet]);
+        let texts: Vec<_> = strip.pieces.iter().map(|piece| piece.text.as_str()).collect();
+        assert_eq!(texts, ["01348002", "S11A"]);
+    }
+
+    #[test]
+    fn neighbours_without_a_gap_are_joined() {
+        let strip =
+            Strip::of(&[page(0, vec![line("Ngân", 100.0, 200.0), line("hàng", 136.0, 201.0)])]);
+        assert_eq!(strip.pieces[0].text, "Ngân hàng");
+    }
+
+    #[test]
+    fn value_takes_the_product_of_its_characters_and_the_first_pages_box() {
+        let mut first = line("Tỉnh An", 100.0, 200.0);
+        first.chars[0].confidence = 0.5;
+        let strip = Strip::of(&[page(0, vec![first, line("Giang", 100.0, 225.0)])]);
+        let value = value_of(&strip.pieces.iter().collect::<Vec<_>>());
+        assert_eq!(value.text, "Tỉnh An Giang");
+        assert_eq!(value.confidence, 0.5);
+        assert_eq!(value.bounds, Some([100, 200, 156, 245]));
+    }
+}

@@ -1,0 +1,475 @@
+//! The report's tables, each read for what its rows must have: a look-up a code and a date, a
+//! month three amounts, a contract two dates. A cell that was not read stays blank and moves no
+//! other.
+
+use super::align::{self, Anchor};
+use super::fields::{self, Wanted, is_grid};
+use super::grid::Grid;
+use super::schema::{Cell, Value};
+use super::shapes::{self, Shape};
+use super::strip::{Piece, Strip, rows, value_of};
+use super::words;
+
+/// Rows of cells in the contract's order.
+pub(super) type RowsRead = Vec<Vec<Cell>>;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Column {
+    Number,
+    Lender,
+    Code,
+    Date,
+    Second,
+    Amount,
+    Dollars,
+    Product,
+    Clock,
+    Group,
+    Contract,
+    First,
+    Third,
+    Fourth,
+}
+
+pub(super) const NUMBER: &[&str] = &["stt", "sott", "tt"];
+pub(super) const LENDER: &[&str] = &[
+    "tentctd",
+    "tentochuctindung",
+    "tentctdchinhanhtctd",
+    "tctdchinhanh",
+    "tochuctindung",
+    "tentctdchinhanh",
+    "tctd",
+];
+pub(super) const CODE: &[&str] = &["matctd", "machinhanh", "matochuctindung", "matctdchinhanh"];
+
+const MONTHS: &Wanted<Column> = &[
+    (Column::Date, &["thang", "kybaocao", "thangnam"]),
+    (Column::First, &["dunovay", "dunochovay", "dunovaytrieuvnd", "duno"]),
+    (Column::Second, &["dunothe", "dunothetindung"]),
+    (Column::Third, &["tongduno", "tongcong", "tongdunotrieuvnd", "tong"]),
+];
+
+const CONTRACTS: &Wanted<Column> = &[
+    (Column::Number, NUMBER),
+    (Column::Contract, &["sohopdong", "sohopdongtindung", "mahopdong"]),
+    (Column::Lender, LENDER),
+    (Column::Date, &["ngayky", "ngaykyhopdong", "ngaykyhd", "ngaybatdau"]),
+    (Column::Second, &["ngayketthuc", "ngayketthuchopdong", "ngayketthuchd", "ngayhethan"]),
+];
+
+const LOOK_UPS: &Wanted<Column> = &[
+    (Column::Number, NUMBER),
+    (Column::Lender, LENDER),
+    (Column::Code, CODE),
+    (
+        Column::Product,
+        &["sanphamtracuu", "sanpham", "loaisanpham", "loaisanphamtracuu", "tensanpham"],
+    ),
+    (Column::Date, &["ngaytracuu", "ngayhoitin", "thoigiantracuu", "ngaytracuuthongtin"]),
+    (Column::Clock, &["gio", "giotracuu"]),
+];
+
+const BAD_DEBTS: &Wanted<Column> = &[
+    (Column::Number, NUMBER),
+    (Column::Lender, LENDER),
+    (Column::Date, &["ngayphatsinhcuoicung", "ngayphatsinh", "ngayphatsinhcuoi"]),
+    (Column::Group, &["nhomno"]),
+    (Column::Amount, &["sotienvnd", "sotien", "vnd", "sotientrieuvnd", "dunovnd"]),
+    (Column::Dollars, &["usd", "sotienusd"]),
+];
+
+const CARDS: &Wanted<Column> = &[
+    (Column::Number, NUMBER),
+    (Column::First, &["tonghanmucthetindung", "tonghanmucthe", "hanmucthetindung"]),
+    (
+        Column::Second,
+        &["tongsotienphaithanhtoanthe", "sotienphaithanhtoanthe", "tongsotienphaithanhtoan"],
+    ),
+    (
+        Column::Third,
+        &["tongsotienchamthanhtoanthe", "sotienchamthanhtoanthe", "tongsotienchamthanhtoan"],
+    ),
+    (Column::Fourth, &["soluongthetindung", "soluongthe"]),
+    (Column::Lender, &["tentochucphathanhthe", "tochucphathanhthe", "tentctdphathanhthe"]),
+];
+
+const LATE: &Wanted<Column> = &[
+    (Column::First, &["khachhangcochamthanhtoanthe", "cochamthanhtoanthe"]),
+    (Column::Second, &["songaychamthanhtoanthelonnhat", "songaychamthanhtoanlonnhat"]),
+    (Column::Third, &["solanchamthanhtoanthe", "solanchamthanhtoan"]),
+];
+
+const GUARANTEES: &Wanted<Column> = &[
+    (Column::Number, &["baodamtienvaybangtaisan", "dambaotienvaybangtaisan"]),
+    (Column::First, &["soluongtaisanbaodam", "soluongtaisandambao", "soluongtsbd"]),
+    (
+        Column::Second,
+        &["sotctdcotaisanbaodam", "sotctdcotaisandambao", "sotochuctindungcotaisanbaodam"],
+    ),
+];
+
+const VAMC: &Wanted<Column> = &[
+    (Column::Number, NUMBER),
+    (Column::Lender, &["tentctdbanno", "tctdbanno", "tentochuctindungbanno", "tentctd"]),
+    (
+        Column::Amount,
+        &[
+            "nogocconlaitrieuvnd",
+            "nogocconlai",
+            "dunotrieuvnd",
+            "dunogoc",
+            "sotienvnd",
+            "sotien",
+            "sotientrieuvnd",
+            "dunodabanchovamc",
+            "dunovnd",
+        ],
+    ),
+    (Column::Date, &["ngaybaocao", "ngaybaocaogannhat", "ngaybanno"]),
+];
+
+/// A cell's value in its shape.
+pub(super) fn cell(pieces: &[Piece], shape: Shape) -> Value {
+    let mut value = value_of(&pieces.iter().collect::<Vec<_>>());
+    let read = shape.put(&value.text);
+    value.text = read.text;
+    // A look-alike that had to be read as a digit was not read well.
+    value.confidence *= 0.8_f32.powi(read.folded as i32);
+    value
+}
+
+fn line_height(line: &[Piece]) -> f32 {
+    fields::height(&line.iter().collect::<Vec<_>>())
+}
+
+/// Rows of single-line cells: for each row the line of each column, blank where none was read.
+pub(super) fn single_rows(strip: &Strip, columns: &[Vec<Vec<Piece>>]) -> Vec<Vec<Vec<Piece>>> {
+    let heights: Vec<Vec<f32>> = columns
+        .iter()
+        .map(|column| column.iter().map(|line| line_height(line)).collect())
+        .collect();
+    let rules = |column: usize, entry: usize, y: f32| {
+        let line = columns.get(column).and_then(|lines| lines.get(entry));
+        let piece = line.and_then(|line| line.first());
+        piece.map_or(0, |piece| strip.rules_between(piece.x(), piece.y(), y))
+    };
+    align::rows(&heights, strip.em(), rules)
+        .into_iter()
+        .map(|row| {
+            row.into_iter()
+                .enumerate()
+                .map(|(column, entry)| {
+                    entry
+                        .and_then(|entry| columns.get(column)?.get(entry).cloned())
+                        .unwrap_or_default()
+                })
+                .collect()
+        })
+        .collect()
+}
+
+/// Middle height of a row's cells.
+pub(super) fn row_height(row: &[Vec<Piece>]) -> f32 {
+    let pieces: Vec<&Piece> = row.iter().flatten().collect();
+    fields::height(&pieces)
+}
+
+/// Lines of a column of words, allotted to rows at the given heights.
+pub(super) fn worded(strip: &Strip, lines: &[Vec<Piece>], heights: &[f32]) -> Vec<Vec<Piece>> {
+    let flat: Vec<align::Line> = lines
+        .iter()
+        .enumerate()
+        .map(|(i, line)| {
+            let y = line_height(line);
+            let x = line.first().map_or(0.0, |piece| piece.x());
+            let above = i.checked_sub(1).and_then(|i| lines.get(i)).map(|line| line_height(line));
+            let ruled = above.is_some_and(|above| strip.rules_between(x, above, y) > 0);
+            align::Line { y, ruled }
+        })
+        .collect();
+    let anchors: Vec<Anchor> = heights.iter().map(|&y| Anchor { top: y, middle: y }).collect();
+    let x = lines.first().and_then(|line| line.first()).map_or(500.0, |piece| piece.x());
+    let found = align::allot(&flat, &anchors, strip.em(), |y, anchor| {
+        anchors.get(anchor).map_or(0, |anchor| strip.rules_between(x, y, anchor.middle))
+    });
+    let mut cells = vec![Vec::new(); heights.len()];
+    for (line, anchor) in lines.iter().zip(found) {
+        if let Some(cell) = anchor.and_then(|anchor| cells.get_mut(anchor)) {
+            cell.extend(line.iter().cloned());
+        }
+    }
+    cells
+}
+
+fn plain(pieces: &[Piece], shape: Shape) -> Cell {
+    Cell::Plain(cell(pieces, shape))
+}
+
+/// `outstanding_loans`.
+pub(super) fn months(strip: &Strip) -> RowsRead {
+    let Some(grid) = Grid::of(strip, MONTHS, 2) else { return Vec::new() };
+    let columns = [
+        grid.column(Column::Date, Shape::Month),
+        grid.column(Column::First, Shape::Amount),
+        grid.column(Column::Second, Shape::Amount),
+        grid.column(Column::Third, Shape::Amount),
+    ];
+    single_rows(&grid.strip, &columns)
+        .into_iter()
+        .filter(|row| {
+            let amounts = row.iter().skip(1).filter(|cell| !cell.is_empty()).count();
+            let month = row.first().is_some_and(|cell| !cell.is_empty());
+            amounts >= 2 || (month && amounts >= 1)
+        })
+        .map(|row| row.iter().skip(1).map(|pieces| plain(pieces, Shape::Amount)).collect())
+        .collect()
+}
+
+/// The months that the rows of `outstanding_loans` stand for, as printed.
+pub(super) fn month_names(strip: &Strip) -> Vec<String> {
+    let Some(grid) = Grid::of(strip, MONTHS, 2) else { return Vec::new() };
+    grid.column(Column::Date, Shape::Month)
+        .iter()
+        .map(|pieces| cell(pieces, Shape::Month).text)
+        .collect()
+}
+
+/// `credit_contract`.
+pub(super) fn contracts(strip: &Strip) -> RowsRead {
+    let Some(grid) = Grid::of(strip, CONTRACTS, 2) else { return Vec::new() };
+    let columns =
+        [grid.column(Column::Date, Shape::Date), grid.column(Column::Second, Shape::Date)];
+    single_rows(&grid.strip, &columns)
+        .into_iter()
+        .map(|row| row.iter().map(|pieces| plain(pieces, Shape::Date)).collect())
+        .collect()
+}
+
+/// `customers_look_up`.
+pub(super) fn look_ups(strip: &Strip) -> RowsRead {
+    let Some(grid) = Grid::of(strip, LOOK_UPS, 2) else { return Vec::new() };
+    let dates: Vec<Vec<Piece>> =
+        grid.lines(Column::Date).into_iter().filter_map(|line| date_alone(&line)).collect();
+    let columns = [grid.column(Column::Code, Shape::Digits(8)), dates];
+    let rows = single_rows(&grid.strip, &columns);
+    let heights: Vec<f32> = rows.iter().map(|row| row_height(row)).collect();
+    let products = worded(&grid.strip, &grid.lines(Column::Product), &heights);
+    rows.iter()
+        .zip(products)
+        .map(|(row, product)| {
+            let pieces = |column: usize| row.get(column).map_or(&[][..], Vec::as_slice);
+            vec![
+                plain(pieces(0), Shape::Digits(8)),
+                plain(&product, Shape::Words),
+                plain(pieces(1), Shape::Date),
+            ]
+        })
+        .collect()
+}
+
+/// The date of a line that may hold a time beside it.
+fn date_alone(line: &[Piece]) -> Option<Vec<Piece>> {
+    let [piece] = line else {
+        let dated = line.iter().find(|piece| Shape::Date.resembles(&piece.text))?;
+        return Some(vec![dated.clone()]);
+    };
+    if Shape::Date.resembles(&piece.text) {
+        return Some(vec![piece.clone()]);
+    }
+    let (from, to) = shapes::find_date(&piece.text)?;
+    Some(vec![piece.part(from, to)?])
+}
+
+/// `bad_debt`.
+pub(super) fn bad_debts(strip: &Strip) -> RowsRead {
+    let Some(grid) = Grid::of(strip, BAD_DEBTS, 3) else { return Vec::new() };
+    let columns = [
+        grid.column(Column::Date, Shape::Date),
+        grid.column(Column::Group, Shape::Count),
+        grid.column(Column::Amount, Shape::Amount),
+    ];
+    let rows: Vec<Vec<Vec<Piece>>> = single_rows(&grid.strip, &columns)
+        .into_iter()
+        .filter(|row| row.iter().filter(|cell| !cell.is_empty()).count() >= 2)
+        .collect();
+    let heights: Vec<f32> = rows.iter().map(|row| row_height(row)).collect();
+    let numbers = grid.column(Column::Number, Shape::Count);
+    let names = grid.lines(Column::Lender);
+    let holders: Vec<f32> = if numbers.is_empty() {
+        blocks(&grid.strip, &names)
+    } else {
+        numbers.iter().map(|line| line_height(line)).collect()
+    };
+    let at = names.first().or(numbers.first()).and_then(|line| line.first());
+    let x = at.map_or(0.0, |piece| piece.at.left + piece.em());
+    let held = held_by(&grid.strip, x, &heights, &holders, |_, _, _| 0.0);
+    let lenders = worded(&grid.strip, &names, &holders);
+    rows.iter()
+        .zip(held)
+        .map(|(row, holder)| {
+            let pieces = |column: usize| row.get(column).map_or(&[][..], Vec::as_slice);
+            let number = holder.and_then(|holder| numbers.get(holder));
+            let lender = holder.and_then(|holder| lenders.get(holder));
+            vec![
+                plain(pieces(0), Shape::Date),
+                plain(pieces(1), Shape::Count),
+                plain(pieces(2), Shape::Amount),
+                plain(number.map_or(&[][..], Vec::as_slice), Shape::Count),
+                plain(lender.map_or(&[][..], Vec::as_slice), Shape::Words),
+            ]
+        })
+        .collect()
+}
+
+/// For each row the holder that spans it; `x` lies in the holders' column.
+pub(super) fn held_by(
+    strip: &Strip,
+    x: f32,
+    heights: &[f32],
+    holders: &[f32],
+    fits: impl Fn(usize, usize, usize) -> f32,
+) -> Vec<Option<usize>> {
+    let height = |i: usize| heights.get(i).copied().unwrap_or(0.0);
+    align::partition(
+        heights,
+        holders,
+        strip.em(),
+        |i| i > 0 && strip.rules_between(x, height(i - 1), height(i)) > 0,
+        |y, holder| holders.get(holder).map_or(0, |at| strip.rules_between(x, y, *at)),
+        fits,
+    )
+}
+
+/// Middles of cells of several lines: parted by a rule, or by more than a line's step.
+fn blocks(strip: &Strip, lines: &[Vec<Piece>]) -> Vec<f32> {
+    let em = strip.em();
+    let mut blocks: Vec<(f32, f32)> = Vec::new();
+    for line in lines {
+        let y = line_height(line);
+        let x = line.first().map_or(0.0, |piece| piece.x());
+        match blocks.last_mut() {
+            Some((_, last)) if y - *last < 1.7 * em && strip.rules_between(x, *last, y) == 0 => {
+                *last = y;
+            }
+            _ => blocks.push((y, y)),
+        }
+    }
+    blocks.into_iter().map(|(first, last)| (first + last) / 2.0).collect()
+}
+
+/// Rows of a grid whose every wanted cell is one line, or the one row of a block of labels.
+fn grid_or_pairs(
+    strip: &Strip,
+    wanted: &Wanted<Column>,
+    columns: &[(Column, Shape)],
+) -> Vec<Vec<Vec<Piece>>> {
+    let labelled = fields::labels(&strip.pieces, wanted);
+    if labelled.labels.is_empty() {
+        return Vec::new();
+    }
+    if is_grid(&labelled) {
+        let Some(mut grid) = Grid::of(strip, wanted, 2) else { return Vec::new() };
+        grid.drop_totals(|_, piece| words::begins_with(&piece.key, "tongcong"));
+        let columns: Vec<Vec<Vec<Piece>>> =
+            columns.iter().map(|(role, shape)| grid.column(*role, *shape)).collect();
+        return single_rows(&grid.strip, &columns);
+    }
+    let fields = fields::beside(strip, labelled);
+    let row: Vec<Vec<Piece>> = columns
+        .iter()
+        .map(|(role, _)| {
+            let field = fields.iter().find(|field| field.role == *role && !field.value.is_empty());
+            field.map(|field| field.value.clone()).unwrap_or_default()
+        })
+        .collect();
+    if row.iter().all(Vec::is_empty) { Vec::new() } else { vec![row] }
+}
+
+/// `credit_card_info`.
+pub(super) fn cards(strip: &Strip) -> RowsRead {
+    let columns = [
+        (Column::First, Shape::Amount),
+        (Column::Second, Shape::Amount),
+        (Column::Third, Shape::Amount),
+        (Column::Fourth, Shape::Count),
+    ];
+    grid_or_pairs(strip, CARDS, &columns)
+        .into_iter()
+        .filter(|row| row.iter().filter(|cell| !cell.is_empty()).count() >= 2)
+        .map(|row| {
+            row.iter().zip(columns).map(|(pieces, (_, shape))| plain(pieces, shape)).collect()
+        })
+        .collect()
+}
+
+/// `late_payments`: the mark becomes `Y` or `N`.
+///
+/// A mark that was seen but not understood is decided by the figures beside it, which cannot both
+/// be zero for a customer who was late; the confidence then says that it was not read.
+pub(super) fn late_payments(strip: &Strip) -> RowsRead {
+    const INFERRED: f32 = 0.5;
+    let columns = [
+        (Column::First, Shape::Answer),
+        (Column::Second, Shape::Count),
+        (Column::Third, Shape::Count),
+    ];
+    grid_or_pairs(strip, LATE, &columns)
+        .into_iter()
+        .take(1)
+        .filter_map(|row| {
+            let [mark, days, times] = &row[..] else { return None };
+            let (days, times) = (cell(days, Shape::Count), cell(times, Shape::Count));
+            let mut answer = value_of(&mark.iter().collect::<Vec<_>>());
+            match shapes::answer(&answer.text) {
+                Some(known) => answer.text = known.to_owned(),
+                None => {
+                    let figures = [&days, &times].map(|value| shapes::number(&value.text));
+                    answer.text = match figures {
+                        [Some(0), Some(0)] => "N".to_owned(),
+                        [Some(days), Some(times)] if days > 0 && times > 0 => "Y".to_owned(),
+                        _ => String::new(),
+                    };
+                    answer.confidence = answer.confidence.min(INFERRED);
+                    if answer.text.is_empty() {
+                        answer = Value::default();
+                    } else if answer.bounds.is_none() {
+                        answer.confidence = INFERRED;
+                        answer.bounds = days.bounds;
+                        answer.page = days.page;
+                    }
+                }
+            }
+            Some(vec![Cell::Plain(answer), Cell::Plain(days), Cell::Plain(times)])
+        })
+        .collect()
+}
+
+/// `loan_guarantee`.
+pub(super) fn guarantees(strip: &Strip) -> RowsRead {
+    let columns = [(Column::First, Shape::Count), (Column::Second, Shape::Count)];
+    grid_or_pairs(strip, GUARANTEES, &columns)
+        .into_iter()
+        .take(1)
+        .map(|row| row.iter().map(|pieces| plain(pieces, Shape::Count)).collect())
+        .collect()
+}
+
+/// `debt_sold_to_vamc`: the amount of a table or a line, or else the sentence.
+pub(super) fn vamc(strip: &Strip) -> Value {
+    let amounts = grid_or_pairs(strip, VAMC, &[(Column::Amount, Shape::Amount)]);
+    if let Some(amount) = amounts.iter().find_map(|row| row.first().filter(|c| !c.is_empty())) {
+        return cell(amount, Shape::Amount);
+    }
+    let mut sentence: Vec<&Piece> = Vec::new();
+    for row in rows(strip.pieces.iter().filter(|piece| !fields::is_note(piece))) {
+        let near = sentence.last().is_none_or(|last| {
+            row.first().is_some_and(|piece| piece.y() - last.y() < 2.2 * last.em())
+        });
+        if !near {
+            break;
+        }
+        sentence.extend(row);
+    }
+    value_of(&sentence)
+}

@@ -1,0 +1,121 @@
+//! Compares what was read with known wordings: blind to accents, case, blanks and punctuation, and
+//! tolerant of misread letters.
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
+/// The letters and digits of a text without accents and in lower case: "Điểm tín dụng:" becomes
+/// "diemtindung". The D with a stroke folds to d in both its forms, U+0110 and the U+00D0 that
+/// CIC's own text has in places.
+pub fn fold(text: &str) -> String {
+    text.nfd()
+        .filter(|c| !is_combining_mark(*c))
+        .flat_map(char::to_lowercase)
+        .map(|c| if matches!(c, 'đ' | 'ð') { 'd' } else { c })
+        .filter(|c| c.is_alphanumeric())
+        .collect()
+}
+
+/// Composed letters, with the Icelandic eth that stands for Đ in CIC's text put right.
+pub fn compose(text: &str) -> String {
+    text.nfc()
+        .map(|c| match c {
+            'Ð' => 'Đ',
+            'ð' => 'đ',
+            other => other,
+        })
+        .collect()
+}
+
+/// Levenshtein's distance between two folded texts.
+pub fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, y) in row.iter_mut().skip(1).zip(&b) {
+            let change = diagonal + usize::from(x != *y);
+            diagonal = *cell;
+            left = change.min(left + 1).min(*cell + 1);
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+/// 1 for equal texts, 0 for texts without anything in common.
+pub fn similarity(a: &str, b: &str) -> f32 {
+    let (short, long) = {
+        let (m, n) = (a.chars().count(), b.chars().count());
+        (m.min(n), m.max(n))
+    };
+    if long == 0 {
+        return 0.0;
+    }
+    // The lengths alone bound what is possible.
+    if short * 2 < long {
+        return 0.0;
+    }
+    1.0 - distance(a, b) as f32 / long as f32
+}
+
+/// The best similarity of a folded text to any of the (folded) wordings.
+pub fn best(key: &str, wordings: &[&str]) -> f32 {
+    wordings.iter().map(|wording| similarity(key, wording)).fold(0.0, f32::max)
+}
+
+/// Whether a folded text begins with a wording, give or take a misread letter in six.
+pub fn begins_with(key: &str, wording: &str) -> bool {
+    let length = wording.chars().count();
+    let slack = length / 6;
+    let head: Vec<char> = key.chars().take(length + slack).collect();
+    (length.saturating_sub(slack)..=head.len()).any(|end| {
+        let prefix: String = head.iter().take(end).collect();
+        distance(&prefix, wording) <= slack
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fold_drops_accents_case_blanks_and_punctuation() {
+        assert_eq!(fold("  Mã số  CIC: "), "masocic");
+        assert_eq!(fold("DƯ NỢ ĐÃ BÁN (VAMC)"), "dunodabanvamc");
+    }
+
+    #[test]
+    fn fold_reads_the_eth_of_cics_text_as_a_d() {
+        assert_eq!(fold("ÐIỂM TÍN DỤNG"), fold("ĐIỂM TÍN DỤNG"));
+    }
+
+    #[test]
+    fn fold_treats_composed_and_decomposed_letters_alike() {
+        assert_eq!(fold("Ti\u{0323}\u{0302}n"), fold("Tịn"));
+    }
+
+    #[test]
+    fn distance_counts_single_letter_edits() {
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("abc", "abc"), 0);
+    }
+
+    #[test]
+    fn similarity_tolerates_misread_letters_and_refuses_other_words() {
+        assert!(similarity("thongtindinhdanh", "th0ngtindlnhdanh") > 0.85);
+        assert!(similarity("diemtindung", "diachi") < 0.5);
+    }
+
+    #[test]
+    fn a_beginning_is_found_with_a_letter_misread() {
+        assert!(begins_with("tongcongcactctd", "tongcong"));
+        assert!(begins_with("tangcongcactctd", "tongcong"));
+        assert!(!begins_with("tonghanmuc", "tongcong"));
+    }
+}
