@@ -40,6 +40,12 @@ const LOWEST_CORE: f32 = 2.0;
 /// Cores with a smaller sum of probabilities are specks: less than a full stop.
 const SMALLEST_CORE: f32 = 4.0;
 
+/// How much the heights (as a logarithm) of lines of one type size differ: the estimates' spread.
+const LIKENESS: f32 = 0.12;
+
+/// How far, in core heights, lines of one type size are from each other: a few lines.
+const NEARNESS: f32 = 12.0;
+
 /// Cores this many times as wide as high have a slope of their own; shorter ones take the page's.
 const SLOPED: f32 = 4.0;
 
@@ -226,6 +232,7 @@ pub fn find(text: Map, horizontal: Map, vertical: Map, scale: (f32, f32)) -> Det
         .flat_map(|component| split(component, &vertical))
         .filter_map(|columns| Core::of(&columns))
         .collect();
+    let cores = with_settled_heights(cores);
     let slope = page_slope(&cores);
     let boxes = cores.iter().map(|core| core.grown(slope, scale)).collect();
     let place = |rect: &Rect| {
@@ -284,11 +291,12 @@ impl Component {
 
 /// Components of a map: 4-connected pixels above [`FLOOR`] that reach [`PEAK`] somewhere.
 fn components(map: Map) -> Vec<Component> {
+    let (peak, floor) = (tune("PEAK", PEAK), tune("FLOOR", FLOOR));
     let mut seen = vec![false; map.values.len()];
     let mut found = Vec::new();
     let mut open = Vec::new();
     for start in 0..map.values.len() {
-        if seen[start] || map.values[start] < PEAK {
+        if seen[start] || map.values[start] < peak {
             continue;
         }
         seen[start] = true;
@@ -314,7 +322,7 @@ fn components(map: Map) -> Vec<Component> {
                 Some(index + map.width),
             ];
             for next in neighbours.into_iter().flatten() {
-                if seen.get(next) == Some(&false) && map.values[next] >= FLOOR {
+                if seen.get(next) == Some(&false) && map.values[next] >= floor {
                     seen[next] = true;
                     open.push(next);
                 }
@@ -419,7 +427,7 @@ impl Core {
     fn of(columns: &Columns) -> Option<Self> {
         let height = columns.height();
         let columns = columns.trimmed(height);
-        if height < LOWEST_CORE || columns.mass() < SMALLEST_CORE {
+        if height < LOWEST_CORE || columns.mass() < tune("SMALLEST",SMALLEST_CORE) {
             return None;
         }
         let mut core = Self { columns, height, curve: None };
@@ -480,7 +488,7 @@ impl Core {
     fn grown(&self, page_slope: f32, (scale_x, scale_y): (f32, f32)) -> TextBox {
         let half = self.width() / 2.0;
         let curve = self.curve.unwrap_or([self.mean(), page_slope * half, 0.0]);
-        let height = self.height * CORES_PER_BOX;
+        let height = self.height * CORES_PER_BOX * tune("TALL", 1.0);
         // The polynomial runs on over the longer stretch: its argument gets smaller.
         let longer = half + GROW * height / EM_PER_BOX;
         let stretch = longer / half;
@@ -529,6 +537,33 @@ fn determinant(m: &[[f64; 3]; 3]) -> f64 {
     m[0][0] * (m[1][1] * m[2][2] - m[1][2] * m[2][1])
         - m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0])
         + m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0])
+}
+
+/// Heights, each drawn towards those of lines nearby that are about as high.
+///
+/// A core is only a few map pixels high, so a single estimate is off by a tenth; but a page has few
+/// sizes of type, and a letter's size is all that tells `c` from `C`.
+fn with_settled_heights(mut cores: Vec<Core>) -> Vec<Core> {
+    let places: Vec<(f32, f32, f32)> =
+        cores.iter().map(|core| (core.mean(), core.height, core.width())).collect();
+    let bell = |distance: f32| (-distance * distance / 2.0).exp();
+    for (core, &(y, height, _)) in cores.iter_mut().zip(&places) {
+        let (mut sum, mut weights) = (0.0, 0.0);
+        for &(other_y, other, width) in &places {
+            let unlike = (other / height).ln();
+            let weight = width
+                * bell(unlike / tune("LIKENESS", LIKENESS))
+                * bell((other_y - y) / (tune("NEARNESS", NEARNESS) * height));
+            sum += weight * unlike;
+            weights += weight;
+        }
+        core.height = height * (sum / weights).exp();
+    }
+    cores
+}
+
+fn tune(name: &str, default: f32) -> f32 {
+    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
 }
 
 /// The median of the long lines' slopes.
