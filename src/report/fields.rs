@@ -153,7 +153,7 @@ pub(super) fn beside<R: Copy + PartialEq>(strip: &Strip, found: Labelled<R>) -> 
     let em = strip.em();
     let mut fields = Vec::new();
     let mut lefts: Vec<f32> = Vec::new();
-    for label in &found.labels {
+    for label in found.labels.iter().filter(|label| label.role.is_some()) {
         if !lefts.iter().any(|left| (label.at.left - left).abs() < 4.0 * em) {
             lefts.push(label.at.left);
         }
@@ -187,6 +187,10 @@ fn beside_column<R: Copy + PartialEq>(
     for &piece in pieces {
         if piece.at.left > left + 2.0 * em {
             values.push(piece);
+            continue;
+        }
+        if piece.key.is_empty() {
+            // A colon that was pushed into a line of its own.
             continue;
         }
         let goes_on = piece.text.starts_with(char::is_lowercase)

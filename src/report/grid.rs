@@ -200,7 +200,8 @@ fn stacks(pieces: &[Piece], start: usize) -> Vec<Vec<usize>> {
     stacks
 }
 
-/// The columns' edges: a vertical rule between two header cells, or else the white between them.
+/// The columns' edges: a vertical rule between two header cells, or else the white between what
+/// stands in the two columns.
 fn edges<R: Copy + PartialEq>(
     segment: &Strip,
     header: &[HeaderCell<R>],
@@ -209,20 +210,21 @@ fn edges<R: Copy + PartialEq>(
     let top = header.iter().map(|cell| cell.at.top).min_by(f32::total_cmp).unwrap_or(0.0);
     let bottom = body.last().map_or(top, |piece| piece.at.bottom);
     let ruled = segment.columns_ruled(top, bottom);
+    let extents = extents(header, body);
     let mut columns: Columns<R> = Vec::new();
-    for pair in header.windows(2) {
-        let [left, right] = pair else { continue };
+    for (pair, extent) in header.windows(2).zip(extents.windows(2)) {
+        let ([left, right], [its, next]) = (pair, extent) else { continue };
         let (from, to) = (left.at.centre().x, right.at.centre().x);
         let between: Vec<f32> = ruled.iter().copied().filter(|x| (from..to).contains(x)).collect();
         match between[..] {
-            [] => columns.push((Some(left.role), white(left, right, body))),
+            [] => columns.push((Some(left.role), (its.1 + next.0) / 2.0)),
             [only] => columns.push((Some(left.role), only)),
             // A column whose header was not recognised stands between.
             [first, .., last] => columns.extend([(Some(left.role), first), (None, last)]),
         }
     }
     if let Some(last) = header.last() {
-        let beyond = ruled.iter().copied().filter(|x| *x > last.at.right).collect::<Vec<_>>();
+        let beyond: Vec<f32> = ruled.iter().copied().filter(|x| *x > last.at.right).collect();
         match beyond[..] {
             [edge, _, ..] => columns.extend([(Some(last.role), edge), (None, f32::MAX)]),
             _ => columns.push((Some(last.role), f32::MAX)),
@@ -238,27 +240,78 @@ fn edges<R: Copy + PartialEq>(
     columns
 }
 
-/// The middle of the widest white between two header cells, as the body leaves it.
-fn white<R>(left: &HeaderCell<R>, right: &HeaderCell<R>, body: &[&Piece]) -> f32 {
-    let (from, to) = (left.at.centre().x, right.at.centre().x);
+/// From where to where each column reaches: its header's cell and the run of the body's pieces
+/// that belongs to it. Figures can stand far to the right of their header, so runs and headers
+/// are matched in order, as close as can be.
+fn extents<R>(header: &[HeaderCell<R>], body: &[&Piece]) -> Vec<(f32, f32)> {
+    /// What a column without a run costs, and a run without a column; in strip units.
+    const ALONE: f32 = 120.0;
+    let heads: Vec<(f32, f32)> = header.iter().map(|cell| (cell.at.left, cell.at.right)).collect();
+    let runs = runs(&heads, body);
+    let (n, m) = (runs.len(), heads.len());
+    let away = |run: (f32, f32), head: (f32, f32)| {
+        let gap = (head.0 - run.1).max(run.0 - head.1).max(0.0);
+        let apart = ((run.0 + run.1) - (head.0 + head.1)).abs() / 2.0;
+        gap + 0.1 * apart
+    };
+    let mut best = vec![vec![(f32::INFINITY, 0_u8); m + 1]; n + 1];
+    best[0][0] = (0.0, 0);
+    for i in 0..=n {
+        for j in 0..=m {
+            let mut cell = best[i][j];
+            if i > 0 && best[i - 1][j].0 + ALONE < cell.0 {
+                cell = (best[i - 1][j].0 + ALONE, 1);
+            }
+            if j > 0 && best[i][j - 1].0 + ALONE < cell.0 {
+                cell = (best[i][j - 1].0 + ALONE, 2);
+            }
+            if i > 0 && j > 0 {
+                let cost = best[i - 1][j - 1].0 + away(runs[i - 1], heads[j - 1]);
+                if cost < cell.0 {
+                    cell = (cost, 3);
+                }
+            }
+            best[i][j] = cell;
+        }
+    }
+    let mut extents = heads.clone();
+    let (mut i, mut j) = (n, m);
+    while i > 0 || j > 0 {
+        match best[i][j].1 {
+            1 => i -= 1,
+            2 => j -= 1,
+            3 => {
+                i -= 1;
+                j -= 1;
+                extents[j] = (heads[j].0.min(runs[i].0), heads[j].1.max(runs[i].1));
+            }
+            _ => break,
+        }
+    }
+    extents
+}
+
+/// Where the body has text, from left to right: pieces that overlap make one run.
+fn runs(heads: &[(f32, f32)], body: &[&Piece]) -> Vec<(f32, f32)> {
+    // What reaches across two headers is a note or a total, and a mark is no cell.
+    let spans_headers = |left: f32, right: f32| {
+        heads.iter().filter(|head| left <= head.0 && head.1 <= right).count() >= 2
+    };
     let mut spans: Vec<(f32, f32)> = body
         .iter()
+        .filter(|piece| !piece.key.is_empty() || piece.text.chars().count() > 2)
         .map(|piece| (piece.at.left, piece.at.right))
-        // What reaches from one header to the other is a note or a total, no cell.
-        .filter(|(l, r)| *r > from && *l < to && !(*l <= from && *r >= to))
+        .filter(|(left, right)| !spans_headers(*left, *right))
         .collect();
-    spans.push((from, left.at.right));
-    spans.push((right.at.left, to));
     spans.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut widest = (0.0, (left.at.right + right.at.left) / 2.0);
-    let mut covered = from;
-    for (start, end) in spans {
-        if start > covered && start - covered > widest.0 {
-            widest = (start - covered, (start + covered) / 2.0);
+    let mut runs: Vec<(f32, f32)> = Vec::new();
+    for (left, right) in spans {
+        match runs.last_mut() {
+            Some(run) if left < run.1 => run.1 = run.1.max(right),
+            _ => runs.push((left, right)),
         }
-        covered = covered.max(end);
     }
-    widest.1
+    runs
 }
 
 /// A piece that runs across the edge of two columns is the text of two cells.

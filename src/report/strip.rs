@@ -444,6 +444,11 @@ pub(super) fn value_of(pieces: &[&Piece]) -> Value {
     }
 }
 
+fn is_bare_number(text: &str) -> bool {
+    let bare = text.trim_matches(|c: char| !c.is_alphanumeric());
+    !bare.is_empty() && bare.len() <= 3 && bare.chars().all(|c| c.is_ascii_digit())
+}
+
 /// What a browser prints around a page: addresses, dates, page numbers, the document's title.
 fn is_furniture(text: &str, key: &str) -> bool {
     let plain: String = text.chars().filter(|c| !c.is_whitespace()).collect();
@@ -451,11 +456,8 @@ fn is_furniture(text: &str, key: &str) -> bool {
     if address.iter().any(|start| key.starts_with(start)) || plain.contains("://") {
         return true;
     }
-    let bare = plain.trim_matches(|c: char| !c.is_alphanumeric());
-    let number = |text: &str| {
-        !text.is_empty() && text.len() <= 3 && text.chars().all(|c| c.is_ascii_digit())
-    };
-    if number(bare) || bare.split_once('/').is_some_and(|(a, b)| number(a) && number(b)) {
+    let of_pages = |(page, pages)| is_bare_number(page) && is_bare_number(pages);
+    if is_bare_number(&plain) || plain.split_once('/').is_some_and(of_pages) {
         return true;
     }
     let rest = key.strip_prefix("trang").or_else(|| key.strip_prefix("page"));
@@ -511,11 +513,14 @@ fn furniture(pages: &[PageText]) -> HashMap<(usize, usize), ()> {
             let lines: Vec<&Line> = row.iter().filter_map(|i| page.lines.get(*i)).collect();
             let place = lines.first().map_or(0.5, |line| line.rect.centre().y / height);
             let far_out = !(0.045..=0.955).contains(&place);
-            (!(0.075..=0.9).contains(&place))
-                && lines.iter().all(|line| {
-                    let text = line.text();
-                    let key = words::fold(&text);
-                    is_furniture(&text, &key) || (far_out && repeated(line))
+            let texts: Vec<String> = lines.iter().map(|line| line.text()).collect();
+            // A row of a table ends in several figures, a page in one number.
+            let numbers = texts.iter().filter(|text| is_bare_number(text)).count();
+            !(0.075..=0.9).contains(&place)
+                && lines.len() <= 3
+                && numbers <= 1
+                && lines.iter().zip(&texts).all(|(line, text)| {
+                    is_furniture(text, &words::fold(text)) || (far_out && repeated(line))
                 })
         };
         let top = rows.iter().take(2).take_while(|row| outer(row));
