@@ -2,7 +2,7 @@
 //! vertical rules, then by the white between columns. A table goes on over page breaks, with its
 //! header printed again or not.
 
-use super::fields::{Wanted, is_note};
+use super::fields::{Wanted, is_note, stacks};
 use super::shapes::Shape;
 use super::strip::{Piece, Strip, rows};
 use super::words;
@@ -65,10 +65,11 @@ impl<R: Copy + PartialEq> Grid<R> {
                 .filter(|piece| !is_note(piece))
                 .collect();
             if !header.is_empty() {
-                if roles.is_empty() {
+                // A header that is printed again and was read less well has nothing to add.
+                if header.len() >= roles.len() {
                     roles = header.iter().map(|cell| cell.role).collect();
+                    columns = Some(edges(&segment, &header, &rest));
                 }
-                columns = Some(edges(&segment, &header, &rest));
             }
             let Some(columns) = &columns else { continue };
             for piece in rest {
@@ -99,6 +100,16 @@ impl<R: Copy + PartialEq> Grid<R> {
         let pieces: Vec<&Piece> =
             self.cells.iter().filter(|(r, _)| *r == role).map(|(_, piece)| piece).collect();
         rows(pieces).into_iter().map(|row| row.into_iter().cloned().collect()).collect()
+    }
+
+    /// Counts what has the shape to a column, wherever it stands: a header that was not read or
+    /// an edge that is off takes no date from the dates.
+    pub fn adopt(&mut self, role: R, shape: Shape) {
+        for (held, piece) in &mut self.cells {
+            if shape.put(&piece.text).valid {
+                *held = role;
+            }
+        }
     }
 
     /// Drops the row of a grand total, which is no lender's.
@@ -181,25 +192,6 @@ fn header<R: Copy + PartialEq>(
     cells
 }
 
-/// A piece alone, and with up to three lines that follow it closely in the same column.
-fn stacks(pieces: &[Piece], start: usize) -> Vec<Vec<usize>> {
-    let mut stacks = vec![vec![start]];
-    let mut stack = vec![start];
-    while stack.len() < 4 {
-        let Some(last) = stack.last().and_then(|&i| pieces.get(i)) else { break };
-        let below = pieces.iter().enumerate().skip(start + 1).find(|(i, piece)| {
-            let step = (piece.y() - last.y()) / last.em();
-            let shared =
-                piece.at.overlap_x(&last.at) >= 0.5 * piece.at.width().min(last.at.width());
-            !stack.contains(i) && (0.7..2.0).contains(&step) && shared
-        });
-        let Some((next, _)) = below else { break };
-        stack.push(next);
-        stacks.push(stack.clone());
-    }
-    stacks
-}
-
 /// The columns' edges: a vertical rule between two header cells, or else the white between what
 /// stands in the two columns.
 fn edges<R: Copy + PartialEq>(
@@ -217,7 +209,8 @@ fn edges<R: Copy + PartialEq>(
         let (from, to) = (left.at.centre().x, right.at.centre().x);
         let between: Vec<f32> = ruled.iter().copied().filter(|x| (from..to).contains(x)).collect();
         match between[..] {
-            [] => columns.push((Some(left.role), (its.1 + next.0) / 2.0)),
+            [] if its.1 <= next.0 => columns.push((Some(left.role), (its.1 + next.0) / 2.0)),
+            [] => columns.push((Some(left.role), least_covered(from, to, body))),
             [only] => columns.push((Some(left.role), only)),
             // A column whose header was not recognised stands between.
             [first, .., last] => columns.extend([(Some(left.role), first), (None, last)]),
@@ -238,6 +231,30 @@ fn edges<R: Copy + PartialEq>(
         }
     }
     columns
+}
+
+/// The place between two headers that the fewest pieces of the body run across, in the middle of
+/// the widest such stretch.
+fn least_covered(from: f32, to: f32, body: &[&Piece]) -> f32 {
+    const STEPS: usize = 64;
+    let place = |step: usize| from + (to - from) * step as f32 / STEPS as f32;
+    let covered: Vec<usize> = (0..=STEPS)
+        .map(|step| {
+            let x = place(step);
+            body.iter().filter(|piece| piece.at.left < x && x < piece.at.right).count()
+        })
+        .collect();
+    let least = covered.iter().min().copied().unwrap_or(0);
+    let mut widest = (0, 0);
+    let mut start = 0;
+    for (step, count) in covered.iter().enumerate() {
+        if *count > least {
+            start = step + 1;
+        } else if step + 1 - start > widest.1 - widest.0 {
+            widest = (start, step + 1);
+        }
+    }
+    (place(widest.0) + place(widest.1.saturating_sub(1))) / 2.0
 }
 
 /// From where to where each column reaches: its header's cell and the run of the body's pieces
@@ -304,10 +321,11 @@ fn runs(heads: &[(f32, f32)], body: &[&Piece]) -> Vec<(f32, f32)> {
         .filter(|(left, right)| !spans_headers(*left, *right))
         .collect();
     spans.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let slack = body.first().map_or(0.0, |piece| 0.25 * piece.em());
     let mut runs: Vec<(f32, f32)> = Vec::new();
     for (left, right) in spans {
         match runs.last_mut() {
-            Some(run) if left < run.1 => run.1 = run.1.max(right),
+            Some(run) if left < run.1 - slack => run.1 = run.1.max(right),
             _ => runs.push((left, right)),
         }
     }

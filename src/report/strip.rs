@@ -167,6 +167,8 @@ impl Frame {
 impl Strip {
     /// Lays the pages one below the other.
     pub fn of(pages: &[PageText]) -> Self {
+        let pages: Vec<PageText> = pages.iter().map(without_noise).collect();
+        let pages = pages.as_slice();
         let furniture = furniture(pages);
         let edges: Vec<_> = pages.iter().map(table_edges).collect();
         let target = edges.iter().flatten().next().copied();
@@ -357,6 +359,20 @@ impl Strip {
         let least = (0.3 * (bottom - top)).max(0.8 * em);
         columns.into_iter().filter(|(_, length)| *length >= least).map(|(x, _)| x).collect()
     }
+}
+
+/// The page without specks that were taken for text: a lone stroke, or a letter or two that the
+/// reader itself does not believe in.
+fn without_noise(page: &PageText) -> PageText {
+    const DOUBTED: f32 = 0.5;
+    let is_text = |line: &&Line| {
+        let said: Vec<&Char> = line.chars.iter().filter(|c| c.value != ' ').collect();
+        let believed = said.iter().map(|c| c.confidence).fold(0.0, f32::max);
+        let stroke = said.len() == 1
+            && said.iter().all(|c| c.value.is_ascii_punctuation() || matches!(c.value, '·' | '–'));
+        !stroke && (said.len() > 2 || believed >= DOUBTED)
+    };
+    PageText { lines: page.lines.iter().filter(is_text).cloned().collect(), ..page.clone() }
 }
 
 fn parted(rules: &[Upright], left: &Piece, right: &Piece) -> bool {
