@@ -19,7 +19,7 @@ use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
 use super::quality::MEASURED_WIDTH;
 use super::straighten::grey_thumbnail;
 use super::text_layer::{Collector, Picture};
-use super::{Limits, Page, PageError, Quality, decode, turned};
+use super::{Limits, Page, PageError, Quality, decode, turned, unpack};
 
 /// Points per inch.
 const POINTS: f32 = 72.0;
@@ -41,15 +41,28 @@ const SCAN_COVER: f32 = 0.5;
 /// Share of the page that a picture covers when it is the whole page.
 const WHOLE_COVER: f32 = 0.9;
 
+/// Bytes at the end of a file that hold its end mark. Readers look at 1024; mail gateways and
+/// scanners add a little of their own.
+const TAIL: usize = 4096;
+
 /// An opened PDF.
 pub(super) struct PdfFile {
     pdf: Pdf,
 }
 
 impl PdfFile {
-    pub fn open(bytes: Vec<u8>, _limits: &Limits) -> Result<Self, PageError> {
+    pub fn open(bytes: Vec<u8>, limits: &Limits) -> Result<Self, PageError> {
+        // What is cut off would be rebuilt from the objects that are left, pages missing.
+        let tail = &bytes[bytes.len().saturating_sub(TAIL)..];
+        if !tail.windows(5).any(|w| w == b"%%EOF") {
+            return Err(PageError::Damaged);
+        }
+        unpack::check_bytes(&bytes, limits)?;
         match Pdf::new(bytes) {
-            Ok(pdf) => Ok(Self { pdf }),
+            Ok(pdf) => {
+                unpack::check_objects(&pdf, limits)?;
+                Ok(Self { pdf })
+            }
             Err(LoadPdfError::Decryption(_)) => Err(PageError::Encrypted),
             Err(LoadPdfError::Invalid) => Err(PageError::Damaged),
         }
@@ -63,10 +76,7 @@ impl PdfFile {
         let page = self.pdf.pages().get(index).ok_or(PageError::NoSuchPage { index })?;
         let scale = bounded_scale(page, TEXT_DPI);
         let (width, height) = pixels(page, scale);
-        let collector = interpret(page, scale, Collector::new(width, height, scale));
-        for picture in &collector.pictures {
-            limits.check_pixels(picture.width, picture.height)?;
-        }
+        let collector = interpret(page, scale, Collector::new(width, height, scale, limits));
         let area = (width * height) as f32;
         let covered = collector.pictures.iter().map(|p| p.rect.area() / area).fold(0.0, f32::max);
         let characters = collector.visible_characters();

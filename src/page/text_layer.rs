@@ -14,13 +14,12 @@ use hayro::kurbo::{self, Affine, BezPath, PathEl, Shape};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
+use super::Limits;
+use super::budget::Budget;
 use crate::geometry::{Point, Rect};
 use crate::text::{Char, Direction, Line, PageText, Rule};
 
-/// Drawing operations that one page may make before it counts as an attack. A dense page of a
-/// report makes some 10,000; forms that draw each other could make any number.
-const MAX_OPERATIONS: usize = 1_000_000;
-/// Glyphs that one page may show. A page of small print holds about 10,000.
+/// Glyphs and rules that are remembered of one page; a page of small print holds about 10,000.
 const MAX_GLYPHS: usize = 100_000;
 /// Filled shapes remembered as backgrounds; later ones are ignored.
 const MAX_FILLS: usize = 2_000;
@@ -35,11 +34,6 @@ const RULE_LENGTH: f32 = 8.0;
 const CHECKBOX_SIDE: std::ops::RangeInclusive<f32> = 5.0..=18.0;
 /// Least difference of brightness (0..1) between a glyph and its ground that a reader sees.
 const VISIBLE_CONTRAST: f32 = 0.12;
-
-/// Thrown (as a panic's payload) out of the interpreter when a page exceeds its budget:
-/// a device has no other way to stop it. Caught where a page is opened.
-#[derive(Debug)]
-pub(super) struct TooComplex;
 
 /// A glyph as drawn, in page pixels.
 struct Drawn {
@@ -67,10 +61,8 @@ impl Drawn {
 pub(super) struct Picture {
     /// What it covers, in page pixels.
     pub rect: Rect,
-    /// Size in its own pixels.
+    /// Width in its own pixels.
     pub width: u32,
-    /// Size in its own pixels.
-    pub height: u32,
     /// From its own pixels to page pixels.
     pub transform: Affine,
 }
@@ -91,12 +83,12 @@ pub(super) struct Collector {
     pub pictures: Vec<Picture>,
     /// Whether anything but text and pictures was drawn.
     pub has_shapes: bool,
-    operations: usize,
+    budget: Budget,
 }
 
 impl Collector {
     /// A collector for a page of `width` × `height` pixels, drawn at `scale` pixels per point.
-    pub fn new(width: u32, height: u32, scale: f32) -> Self {
+    pub fn new(width: u32, height: u32, scale: f32, limits: &Limits) -> Self {
         let (width, height) = (width as f32, height as f32);
         Self {
             scale,
@@ -111,14 +103,7 @@ impl Collector {
             marks: Vec::new(),
             pictures: Vec::new(),
             has_shapes: false,
-            operations: 0,
-        }
-    }
-
-    fn count(&mut self) {
-        self.operations += 1;
-        if self.operations > MAX_OPERATIONS || self.glyphs.len() > MAX_GLYPHS {
-            std::panic::resume_unwind(Box::new(TooComplex));
+            budget: Budget::new(limits, width * height),
         }
     }
 
@@ -160,7 +145,9 @@ impl Collector {
     }
 
     fn draw_glyph(&mut self, glyph: &Glyph<'_>, transform: Affine, shade: (f32, f32), ink: bool) {
-        self.count();
+        if self.glyphs.len() >= MAX_GLYPHS {
+            return;
+        }
         let [a, b, c, d, x, y] = transform.as_coeffs().map(|v| v as f32);
         let em = (c * c + d * d).sqrt() * UNITS_PER_EM as f32;
         let upright = a > 0.0 && d < 0.0 && b.abs() < 0.05 * a;
@@ -184,6 +171,25 @@ impl Collector {
         let glyph = Drawn { text, left: x, right, baseline: y, em, visible: true, mapped };
         let visible = ink && shown && (glyph.is_blank() || self.stands_out(glyph.centre(), shade));
         self.glyphs.push(Drawn { visible, ..glyph });
+    }
+
+    fn draw_shape(
+        &mut self,
+        path: &BezPath,
+        bounds: Rect,
+        is_rectangle: bool,
+        props: &DrawProps<'_>,
+        mode: &DrawMode,
+    ) {
+        self.budget.paint(bounds.intersection(&self.clip()).area(), &props.paint);
+        let shade = self.shade(&props.paint);
+        if let DrawMode::Fill(_) | DrawMode::FillAndStroke(..) = mode {
+            self.fill(bounds, shade, is_rectangle);
+        }
+        if let DrawMode::Stroke(stroke) | DrawMode::FillAndStroke(_, stroke) = mode {
+            self.budget.stroke(path, stroke);
+            self.stroke(path, props.transform, stroke, shade);
+        }
     }
 
     /// A filled area: a rule when thin, else a ground for what follows.
@@ -253,7 +259,6 @@ impl Collector {
         let mut start = kurbo::Point::ZERO;
         let mut straight = true;
         for element in path.elements() {
-            self.count();
             let next = match *element {
                 PathEl::MoveTo(p) => {
                     start = transform * p;
@@ -384,49 +389,37 @@ impl Collector {
 
 impl<'a> Device<'a> for Collector {
     fn draw_path(&mut self, path: &BezPath, props: DrawProps<'a>, mode: &DrawMode) {
-        self.count();
-        let shade = self.shade(&props.paint);
-        if let DrawMode::Fill(_) | DrawMode::FillAndStroke(..) = mode {
-            let bounds = rect_of(props.transform.transform_rect_bbox(path.bounding_box()));
-            self.fill(bounds, shade, false);
-        }
-        if let DrawMode::Stroke(stroke) | DrawMode::FillAndStroke(_, stroke) = mode {
-            self.stroke(path, props.transform, stroke, shade);
-        }
+        let bounds = rect_of(props.transform.transform_rect_bbox(path.bounding_box()));
+        self.draw_shape(path, bounds, false, &props, mode);
     }
 
     fn draw_rect(&mut self, rect: &kurbo::Rect, props: DrawProps<'a>, mode: &DrawMode) {
-        self.count();
-        let shade = self.shade(&props.paint);
-        if let DrawMode::Fill(_) | DrawMode::FillAndStroke(..) = mode {
-            self.fill(rect_of(props.transform.transform_rect_bbox(*rect)), shade, true);
-        }
-        if let DrawMode::Stroke(stroke) | DrawMode::FillAndStroke(_, stroke) = mode {
-            self.stroke(&rect.to_path(0.1), props.transform, stroke, shade);
-        }
+        let bounds = rect_of(props.transform.transform_rect_bbox(*rect));
+        self.draw_shape(&rect.to_path(0.1), bounds, true, &props, mode);
     }
 
     fn draw_glyph_run(&mut self, run: &GlyphRun<'_, 'a>, props: DrawProps<'a>, mode: &DrawMode) {
         let shade = self.shade(&props.paint);
         let ink = !matches!(mode, DrawMode::Invisible);
         for glyph in run.glyphs() {
+            self.budget.glyph(glyph, &props.paint);
             self.draw_glyph(glyph, props.transform * glyph.transform(), shade, ink);
         }
     }
 
     fn draw_image(&mut self, image: Image<'a, '_>, props: ImageDrawProps<'a>) {
-        self.count();
         let (width, height) = (image.width(), image.height());
         let own = kurbo::Rect::new(0.0, 0.0, width.into(), height.into());
         let rect = rect_of(props.transform.transform_rect_bbox(own)).intersection(&self.clip());
+        self.budget.picture(&image, rect.area());
         if matches!(image, Image::Raster(_)) && self.alpha() > 0.95 {
             self.hide_glyphs_under(rect);
         }
-        self.pictures.push(Picture { rect, width, height, transform: props.transform });
+        self.pictures.push(Picture { rect, width, transform: props.transform });
     }
 
     fn push_clip_path(&mut self, clip: &ClipPath) {
-        self.count();
+        self.budget.operation();
         let bounds = rect_of(clip.path.bounding_box());
         self.clips.push(self.clip().intersection(&bounds));
     }
@@ -437,8 +430,8 @@ impl<'a> Device<'a> for Collector {
         }
     }
 
-    fn push_transparency_group(&mut self, opacity: f32, _: Option<SoftMask<'a>>, _: BlendMode) {
-        self.count();
+    fn push_transparency_group(&mut self, opacity: f32, mask: Option<SoftMask<'a>>, _: BlendMode) {
+        self.budget.group(mask.as_ref());
         self.opacity.push(self.alpha() * opacity);
     }
 

@@ -1,0 +1,174 @@
+//! What drawing one page may cost. A PDF is a program: forms draw forms, patterns draw patterns,
+//! and a few lines of it can ask for years of work. So the page is interpreted once without
+//! painting, and what it asks for is counted; only a page within its budget is painted.
+
+use hayro::hayro_interpret::font::{Glyph, GlyphRun};
+use hayro::hayro_interpret::pattern::Pattern;
+use hayro::hayro_interpret::{
+    BlendMode, ClipPath, Device, DrawMode, DrawProps, Image, ImageDrawProps, Paint, SoftMask,
+    StrokeProps,
+};
+use hayro::kurbo::{Affine, BezPath, Shape};
+
+use super::{Limits, PageError};
+
+/// Drawing operations. A dense page of a report makes some 10,000.
+const OPERATIONS: usize = 1_000_000;
+/// Area painted, in page areas. Tables with coloured cells paint 2 or 3.
+const PAINTED: f32 = 300.0;
+/// Area painted with pictures and patterns, in page areas: the renderer keeps 4 bytes for each
+/// of their pixels until the page is done.
+const TEXTURED: f32 = 4.0;
+/// Soft masks: each is a picture of the page.
+const MASKS: usize = 24;
+/// Copies of a pattern's cell.
+const COPIES: f64 = 10_000.0;
+/// Dashes of one stroke.
+const DASHES: f64 = 10_000.0;
+
+/// Thrown as a panic's payload out of the interpreter, which a device cannot stop otherwise, and
+/// caught where the decoder's thread ends.
+pub(super) struct Exceeded(pub PageError);
+
+fn stop(error: PageError) -> ! {
+    // Resumed, not begun: nothing is broken, so no panic hook shall report it.
+    std::panic::resume_unwind(Box::new(Exceeded(error)))
+}
+
+/// A page's budget, as it is used up.
+pub(super) struct Budget {
+    limits: Limits,
+    page_area: f32,
+    operations: usize,
+    painted: f32,
+    textured: f32,
+    masks: usize,
+}
+
+impl Budget {
+    /// A full budget for a page of this area, in square pixels.
+    pub fn new(limits: &Limits, page_area: f32) -> Self {
+        Self {
+            limits: limits.clone(),
+            page_area: page_area.max(1.0),
+            operations: 0,
+            painted: 0.0,
+            textured: 0.0,
+            masks: 0,
+        }
+    }
+
+    /// One drawing operation.
+    pub fn operation(&mut self) {
+        self.operations += 1;
+        if self.operations > OPERATIONS {
+            stop(PageError::TooComplex);
+        }
+    }
+
+    /// An area painted, in square pixels.
+    pub fn paint(&mut self, area: f32, paint: &Paint<'_>) {
+        self.operation();
+        self.painted += area / self.page_area;
+        if let Paint::Pattern(pattern) = paint {
+            self.texture(area);
+            if let Pattern::Tiling(tiling) = &**pattern {
+                let copies = (tiling.bbox.width() / f64::from(tiling.x_step).abs())
+                    * (tiling.bbox.height() / f64::from(tiling.y_step).abs());
+                if copies.is_nan() || copies > COPIES {
+                    stop(PageError::TooComplex);
+                }
+                tiling.interpret(&mut Probe(self), Affine::IDENTITY, false);
+            }
+        }
+        if self.painted > PAINTED {
+            stop(PageError::TooComplex);
+        }
+    }
+
+    fn texture(&mut self, area: f32) {
+        self.textured += area / self.page_area;
+        if self.textured > TEXTURED {
+            stop(PageError::TooComplex);
+        }
+    }
+
+    /// A picture that covers an area, in square pixels.
+    pub fn picture(&mut self, image: &Image<'_, '_>, area: f32) {
+        self.operation();
+        self.texture(area);
+        if let Err(error) = self.limits.check_pixels(image.width(), image.height()) {
+            stop(error);
+        }
+    }
+
+    /// A stroke along a path.
+    pub fn stroke(&mut self, path: &BezPath, stroke: &StrokeProps) {
+        self.operations += path.elements().len();
+        self.operation();
+        if stroke.dash_array.is_empty() {
+            return;
+        }
+        let period: f64 = stroke.dash_array.iter().map(|d| f64::from(d.abs())).sum();
+        let bounds = path.bounding_box();
+        let length = (bounds.width() + bounds.height()) * path.elements().len() as f64;
+        let dashes = length / period * stroke.dash_array.len() as f64;
+        // A period of nothing makes a solid line.
+        if period > 0.0 && (dashes.is_nan() || dashes > DASHES) {
+            stop(PageError::TooComplex);
+        }
+    }
+
+    /// A glyph: those of Type 3 fonts are programs of their own.
+    pub fn glyph<'a>(&mut self, glyph: &Glyph<'a>, paint: &Paint<'a>) {
+        self.operation();
+        if let Glyph::Type3(program) = glyph {
+            program.interpret(&mut Probe(self), Affine::IDENTITY, Affine::IDENTITY, paint);
+        }
+    }
+
+    /// A group of operations, maybe masked.
+    pub fn group(&mut self, mask: Option<&SoftMask<'_>>) {
+        self.operation();
+        if let Some(mask) = mask {
+            self.masks += 1;
+            if self.masks > MASKS {
+                stop(PageError::TooComplex);
+            }
+            mask.interpret(&mut Probe(self));
+        }
+    }
+}
+
+/// Counts what patterns, masks and glyphs that are programs draw within themselves.
+struct Probe<'b>(&'b mut Budget);
+
+impl<'a> Device<'a> for Probe<'_> {
+    fn draw_path(&mut self, path: &BezPath, props: DrawProps<'a>, mode: &DrawMode) {
+        self.0.paint(0.0, &props.paint);
+        if let DrawMode::Stroke(stroke) | DrawMode::FillAndStroke(_, stroke) = mode {
+            self.0.stroke(path, stroke);
+        }
+    }
+
+    fn draw_glyph_run(&mut self, run: &GlyphRun<'_, 'a>, props: DrawProps<'a>, _: &DrawMode) {
+        for glyph in run.glyphs() {
+            self.0.glyph(glyph, &props.paint);
+        }
+    }
+
+    fn draw_image(&mut self, image: Image<'a, '_>, _: ImageDrawProps<'a>) {
+        self.0.picture(&image, 0.0);
+    }
+
+    fn push_transparency_group(&mut self, _: f32, mask: Option<SoftMask<'a>>, _: BlendMode) {
+        self.0.group(mask.as_ref());
+    }
+
+    fn push_clip_path(&mut self, _: &ClipPath) {
+        self.0.operation();
+    }
+
+    fn pop_clip(&mut self) {}
+    fn pop_transparency_group(&mut self) {}
+}

@@ -1,0 +1,298 @@
+//! Whatever bytes come in, the answer is a page or a sentence, soon and within the limits.
+
+mod fixtures;
+
+use std::time::{Duration, Instant};
+
+use cic_kiosk::page::{Document, Limits, Page, PageError};
+use fixtures::{PdfBuilder, deflated, drawn_pdf, encoded};
+use image::{DynamicImage, ImageFormat, RgbImage};
+
+/// Longest that refusing any of these inputs may take. They take milliseconds; the rest is for a
+/// busy machine.
+const SOON: Duration = Duration::from_secs(20);
+
+fn small_limits() -> Limits {
+    Limits { max_unpacked_bytes: 4 << 20, ..Limits::default() }
+}
+
+fn read(bytes: Vec<u8>) -> Result<Vec<Page>, PageError> {
+    read_within(bytes, &small_limits())
+}
+
+fn read_within(bytes: Vec<u8>, limits: &Limits) -> Result<Vec<Page>, PageError> {
+    let start = Instant::now();
+    let pages = Document::open(bytes, limits).and_then(|document| document.pages().collect());
+    assert!(start.elapsed() < SOON, "took {:?}", start.elapsed());
+    pages
+}
+
+fn refused(bytes: Vec<u8>) -> PageError {
+    read(bytes).expect_err("the input should be refused")
+}
+
+fn picture() -> DynamicImage {
+    let shade = |x, y| image::Rgb([(x * 7 % 256) as u8, (y * 5 % 256) as u8, 128]);
+    DynamicImage::ImageRgb8(RgbImage::from_fn(200, 280, shade))
+}
+
+#[test]
+fn an_empty_file_is_refused() {
+    assert_eq!(refused(Vec::new()), PageError::Empty);
+}
+
+#[test]
+fn text_is_no_picture_whatever_its_name() {
+    assert_eq!(refused(b"not a picture\n".repeat(100)), PageError::UnknownFormat);
+}
+
+#[test]
+fn a_file_over_the_size_limit_is_refused() {
+    let limits = Limits { max_bytes: 1000, ..Limits::default() };
+    let error = read_within(vec![0; 1001], &limits).expect_err("too large");
+    assert_eq!(error, PageError::TooManyBytes { bytes: 1001, limit: 1000 });
+}
+
+#[test]
+fn half_a_picture_is_damaged_in_every_format() {
+    for format in [
+        ImageFormat::Jpeg,
+        ImageFormat::Png,
+        ImageFormat::Tiff,
+        ImageFormat::WebP,
+        ImageFormat::Bmp,
+    ] {
+        let whole = encoded(&picture(), format);
+        assert_eq!(read(whole.clone()).map(|pages| pages.len()), Ok(1), "{format:?}");
+        let half = whole[..whole.len() / 2].to_vec();
+        assert_eq!(refused(half), PageError::Damaged, "{format:?}");
+    }
+}
+
+#[test]
+fn a_jpeg_cut_in_its_last_tenth_is_damaged() {
+    let whole = encoded(&picture(), ImageFormat::Jpeg);
+    assert_eq!(refused(whole[..whole.len() * 9 / 10].to_vec()), PageError::Damaged);
+}
+
+#[test]
+fn every_beginning_of_a_file_is_refused_or_read() {
+    let mut pdf = PdfBuilder::new();
+    pdf.drawn_page("BT /F1 12 Tf 72 700 Td (Diem tin dung) Tj ET", "");
+    for whole in [
+        pdf.finish(""),
+        encoded(&picture(), ImageFormat::Jpeg),
+        encoded(&picture(), ImageFormat::Png),
+        encoded(&picture(), ImageFormat::Tiff),
+    ] {
+        for length in (1..whole.len()).step_by(whole.len() / 40) {
+            let _ = read(whole[..length].to_vec());
+        }
+    }
+}
+
+#[test]
+fn a_header_of_40000_by_40000_pixels_costs_nothing() {
+    let side = 40_000u32;
+    let error = PageError::TooManyPixels { width: side, height: side };
+
+    let mut png = encoded(&picture(), ImageFormat::Png);
+    png[16..20].copy_from_slice(&side.to_be_bytes());
+    png[20..24].copy_from_slice(&side.to_be_bytes());
+    let checksum = crc32(&png[12..29]);
+    png[29..33].copy_from_slice(&checksum.to_be_bytes());
+    assert_eq!(refused(png), error, "PNG");
+
+    let mut bmp = encoded(&picture(), ImageFormat::Bmp);
+    bmp[18..22].copy_from_slice(&side.to_le_bytes());
+    bmp[22..26].copy_from_slice(&side.to_le_bytes());
+    assert_eq!(refused(bmp), error, "BMP");
+
+    let mut jpeg = encoded(&picture(), ImageFormat::Jpeg);
+    let frame = jpeg.windows(2).position(|w| w == [0xff, 0xc0]).expect("a baseline JPEG");
+    jpeg[frame + 5..frame + 7].copy_from_slice(&(side as u16).to_be_bytes());
+    jpeg[frame + 7..frame + 9].copy_from_slice(&(side as u16).to_be_bytes());
+    assert_eq!(refused(jpeg), error, "JPEG");
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}
+
+#[test]
+fn a_pdf_without_its_end_is_damaged() {
+    let whole = drawn_pdf("BT /F1 12 Tf 72 700 Td (Diem tin dung) Tj ET");
+    assert_eq!(read(whole.clone()).map(|pages| pages.len()), Ok(1));
+    assert_eq!(refused(whole[..whole.len() * 3 / 4].to_vec()), PageError::Damaged);
+}
+
+#[test]
+fn an_encrypted_pdf_says_so() {
+    let mut pdf = PdfBuilder::new();
+    pdf.drawn_page("", "");
+    let key = "00".repeat(32);
+    let encryption = pdf.object(format!(
+        "<< /Filter /Standard /V 2 /R 3 /Length 128 /P -44 /O <{key}> /U <{key}> >>"
+    ));
+    let trailer = format!("/Encrypt {encryption} 0 R /ID [<00> <00>]");
+    assert_eq!(refused(pdf.finish(&trailer)), PageError::Encrypted);
+}
+
+#[test]
+fn a_pdf_of_500_pages_is_refused() {
+    let mut pdf = PdfBuilder::new();
+    for _ in 0..500 {
+        pdf.page("/MediaBox [0 0 595 842]");
+    }
+    assert_eq!(refused(pdf.finish("")), PageError::TooManyPages { pages: 500, limit: 40 });
+}
+
+#[test]
+fn a_pdf_without_pages_is_refused() {
+    assert_eq!(refused(PdfBuilder::new().finish("")), PageError::NoPages);
+}
+
+#[test]
+fn a_zip_bomb_is_refused_before_it_unpacks() {
+    let zeros = deflated(&vec![b' '; 16 << 20]);
+    let twice = deflated(&zeros);
+    let base_85 = ascii_85(&zeros);
+    for (entries, data) in [
+        ("/Filter /FlateDecode", &zeros),
+        ("/Filter [/FlateDecode /FlateDecode]", &twice),
+        ("/Filter [/ASCII85Decode /FlateDecode]", &base_85),
+    ] {
+        let mut pdf = PdfBuilder::new();
+        let content = pdf.stream(entries, data);
+        pdf.page(&format!("/MediaBox [0 0 595 842] /Contents {content} 0 R"));
+        assert_eq!(refused(pdf.finish("")), PageError::TooComplex, "{entries}");
+    }
+}
+
+fn ascii_85(data: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    for group in data.chunks(4) {
+        let mut four = [0; 4];
+        four[..group.len()].copy_from_slice(group);
+        let mut value = u32::from_be_bytes(four);
+        let mut digits = [0; 5];
+        for digit in digits.iter_mut().rev() {
+            *digit = (value % 85) as u8 + b'!';
+            value /= 85;
+        }
+        text.extend_from_slice(&digits[..group.len() + 1]);
+    }
+    text.extend_from_slice(b"~>");
+    text
+}
+
+#[test]
+fn a_huge_picture_in_a_pdf_is_refused() {
+    let mut pdf = PdfBuilder::new();
+    let entries = "/Type /XObject /Subtype /Image /Width 40000 /Height 40000 /BitsPerComponent 1 \
+                   /ColorSpace /DeviceGray /Filter /FlateDecode";
+    let image = pdf.stream(entries, &deflated(&[0; 1000]));
+    pdf.drawn_page("595 0 0 842 0 0 cm /Im Do", &format!("/XObject << /Im {image} 0 R >>"));
+    assert_eq!(refused(pdf.finish("")), PageError::TooManyPixels { width: 40000, height: 40000 });
+
+    let inline = "595 0 0 842 0 0 cm BI /W 40000 /H 40000 /BPC 1 /CS /G ID x EI";
+    assert_eq!(
+        refused(drawn_pdf(inline)),
+        PageError::TooManyPixels { width: 40000, height: 40000 }
+    );
+}
+
+/// Ten forms, each of which draws the next one ten times: 10^10 rectangles.
+#[test]
+fn forms_that_draw_each_other_without_end_are_refused() {
+    let mut pdf = PdfBuilder::new();
+    let form = |next: Option<usize>| {
+        let resources =
+            next.map(|n| format!("/Resources << /XObject << /X {n} 0 R >> >>")).unwrap_or_default();
+        format!("/Type /XObject /Subtype /Form /BBox [0 0 595 842] {resources}")
+    };
+    let mut inner = pdf.stream(&form(None), &b"0 0 9 9 re f ".repeat(10));
+    for _ in 0..10 {
+        inner = pdf.stream(&form(Some(inner)), &b"/X Do ".repeat(10));
+    }
+    pdf.drawn_page("/X Do", &format!("/XObject << /X {inner} 0 R >>"));
+    assert_eq!(refused(pdf.finish("")), PageError::TooComplex);
+}
+
+#[test]
+fn a_form_that_draws_itself_ends() {
+    let mut pdf = PdfBuilder::new();
+    let number = 3;
+    let itself = format!(
+        "/Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources << /XObject << /X {number} 0 R \
+         >> >>"
+    );
+    assert_eq!(pdf.stream(&itself, b"/X Do /X Do"), number);
+    pdf.drawn_page("/X Do", &format!("/XObject << /X {number} 0 R >>"));
+    let _ = read(pdf.finish(""));
+}
+
+#[test]
+fn a_pattern_of_endless_cells_is_refused() {
+    let mut pdf = PdfBuilder::new();
+    let entries = "/Type /Pattern /PatternType 1 /PaintType 1 /TilingType 1 /BBox [0 0 99999 99999] \
+                   /XStep 0.01 /YStep 0.01 /Resources << >>";
+    let pattern = pdf.stream(entries, b"0 0 1 1 re f");
+    pdf.drawn_page(
+        "/Pattern cs /P scn 0 0 595 842 re f",
+        &format!("/Pattern << /P {pattern} 0 R >>"),
+    );
+    assert_eq!(refused(pdf.finish("")), PageError::TooComplex);
+}
+
+#[test]
+fn endless_dashes_are_refused() {
+    let content = "[0.000001 0.000001] 0 d 0 0 m 595 842 l S";
+    assert_eq!(refused(drawn_pdf(content)), PageError::TooComplex);
+}
+
+#[test]
+fn deeply_nested_objects_do_not_overflow_the_stack() {
+    for (open, close) in [("[", "]"), ("<< /A ", ">>")] {
+        let mut pdf = PdfBuilder::new();
+        let depth = 100_000;
+        let deep = pdf.object(format!("{}0{}", open.repeat(depth), close.repeat(depth)));
+        pdf.page(&format!("/MediaBox [0 0 595 842] /Annots {deep} 0 R /Contents {deep} 0 R"));
+        let _ = read(pdf.finish(""));
+    }
+    let nested = "q ".repeat(200_000) + "0 0 9 9 re f";
+    let _ = read(drawn_pdf(&nested));
+}
+
+#[test]
+fn a_page_of_any_size_makes_a_picture_of_bounded_size() {
+    for side in ["1", "14400", "2000000000", "-5"] {
+        let mut pdf = PdfBuilder::new();
+        let content = pdf.stream("", b"10 10 100 100 re f");
+        pdf.page(&format!("/MediaBox [0 0 {side} {side}] /Contents {content} 0 R"));
+        if let Ok(pages) = read(pdf.finish("")) {
+            let image = &pages[0].image;
+            assert!(image.width() * image.height() <= 9_100_000, "{side}: {}", image.width());
+        }
+    }
+}
+
+#[test]
+fn a_tiff_whose_pages_run_in_a_circle_ends() {
+    let mut tiff = encoded(&picture(), ImageFormat::Tiff);
+    let start = u32::from_le_bytes([tiff[4], tiff[5], tiff[6], tiff[7]]) as usize;
+    let entries = usize::from(u16::from_le_bytes([tiff[start], tiff[start + 1]]));
+    let next = start + 2 + 12 * entries;
+    tiff[next..next + 4].copy_from_slice(&(start as u32).to_le_bytes());
+    let _ = read(tiff);
+}
+
+#[test]
+fn each_error_tells_a_person_what_to_do() {
+    for error in [PageError::Empty, PageError::Damaged, PageError::Encrypted] {
+        let sentence = error.to_string();
+        assert!(sentence.ends_with('.') && sentence.contains(';'), "{sentence}");
+    }
+}
