@@ -1,11 +1,12 @@
 //! `loan_details`, in its three shapes: a grid row for each debt with the lender spanning them, a
 //! row for each lender with the debts stacked in one cell, and a block for each lender.
 
+use super::checks::is_group;
 use super::fields::{self, Wanted};
 use super::grid::Grid;
 use super::schema::{Cell, Debt, Value};
 use super::shapes::{self, Shape};
-use super::strip::{Piece, Strip, rows, value_of};
+use super::strip::{Piece, Strip, rows, text_of, value_of};
 use super::tables::{
     CODE, LENDER, NUMBER, RowsRead, cell, held_by, row_height, single_rows, worded,
 };
@@ -53,9 +54,10 @@ impl Entry {
         Debt { name: bare_name(&name.text), amount }
     }
 
-    /// A group line stands under a term line, with a dash before it.
+    /// A group line stands under a term line and repeats its debt by quality.
     fn is_group(&self) -> bool {
-        self.name.first().is_some_and(|piece| piece.text.starts_with(DASHES))
+        let text = text_of(&self.name.iter().collect::<Vec<_>>());
+        text.starts_with(DASHES) || is_group(&text)
     }
 
     fn number(&self) -> Option<i64> {
@@ -160,7 +162,7 @@ fn entry_height(entry: &Entry) -> f32 {
 fn entries(grid: &Grid<Column>) -> Vec<Entry> {
     let mut names: Vec<Vec<Piece>> = Vec::new();
     for line in grid.lines(Column::Debt) {
-        let begins = line.first().is_some_and(begins_debt);
+        let begins = line.iter().take(2).any(begins_debt);
         match names.last_mut() {
             Some(name) if !begins => name.extend(line),
             None if !begins => {}

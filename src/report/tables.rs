@@ -248,7 +248,9 @@ pub(super) fn contracts(strip: &Strip) -> RowsRead {
 
 /// `customers_look_up`.
 pub(super) fn look_ups(strip: &Strip) -> RowsRead {
-    let Some(grid) = Grid::of(strip, LOOK_UPS, 2) else { return Vec::new() };
+    let Some(mut grid) = Grid::of(strip, LOOK_UPS, 2) else { return Vec::new() };
+    grid.adopt(Column::Code, Shape::Digits(8));
+    grid.adopt(Column::Date, Shape::Date);
     let dates: Vec<Vec<Piece>> =
         grid.lines(Column::Date).into_iter().filter_map(|line| date_alone(&line)).collect();
     let columns = [grid.column(Column::Code, Shape::Digits(8)), dates];
@@ -283,7 +285,8 @@ fn date_alone(line: &[Piece]) -> Option<Vec<Piece>> {
 
 /// `bad_debt`.
 pub(super) fn bad_debts(strip: &Strip) -> RowsRead {
-    let Some(grid) = Grid::of(strip, BAD_DEBTS, 3) else { return Vec::new() };
+    let Some(mut grid) = Grid::of(strip, BAD_DEBTS, 3) else { return Vec::new() };
+    grid.adopt(Column::Date, Shape::Date);
     let columns = [
         grid.column(Column::Date, Shape::Date),
         grid.column(Column::Group, Shape::Count),

@@ -61,13 +61,13 @@ def choose(kind: str, models: Path, work: Path) -> dict:
     source, target = model_path(models, kind, "fp32"), model_path(models, kind, "int8")
     best, tried = None, {}
     for recipe in quantise.RECIPES:
-        candidate = work / f"{kind}-{recipe[0]}.onnx"
+        candidate = work / f"{kind}-{recipe.name}.onnx"
         quantise.quantise(kind, source, candidate, samples, recipe)
-        tried[recipe[0]] = score(kind, accuracy(kind, candidate, validation, CHOICE_LIMITS[kind]))
-        if best is None or tried[recipe[0]] > tried[best]:
-            best = recipe[0]
+        tried[recipe.name] = score(kind, accuracy(kind, candidate, validation, CHOICE_LIMITS[kind]))
+        if best is None or tried[recipe.name] > tried[best]:
+            best = recipe.name
             shutil.copyfile(candidate, target)
-        print(f"{kind} {recipe[0]}: {tried[recipe[0]]:.4f}", flush=True)
+        print(f"{kind} {recipe.name}: {tried[recipe.name]:.4f}", flush=True)
     return {"recipe": best, "tried": tried}
 
 

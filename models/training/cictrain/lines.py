@@ -56,6 +56,8 @@ def jitter(quad: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     along, down = along / length, down / height
     em = height / EM_PER_BOX
     top, bottom = rng.normal(0, 0.03, 2).clip(-0.08, 0.08) + rng.normal(0, 0.03)
+    if rng.random() < 0.4:  # a curved or sloping line gets too tall a box, with bits of its neighbours in it
+        top, bottom = top + rng.uniform(0, 0.25), bottom + rng.uniform(0, 0.25)
     left, right = rng.normal(0.12, 0.1, 2).clip(-0.08, 0.45)
     # Over the whole length the ends of a box drift apart by a few per cent of its height at most.
     drift = rng.normal(0, 0.025, 2) * min(1.0, length / (4 * height) + 0.3)
@@ -190,16 +192,13 @@ def normalise(cut: np.ndarray) -> np.ndarray:
     return table[cut]
 
 
-def augment(cut: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Cheap changes of a stored crop, so that no two visits to it are alike: tone, noise, cut-outs, a little squeeze."""
-    if rng.random() < 0.25:
+def augment(cut: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Cheap changes of a stored crop, so that no two visits to it are alike. `other` is any other crop."""
+    if rng.random() < 0.5:
+        cut = _reframe(cut, other, rng)
+    elif rng.random() < 0.4:
         columns = max(4, round(cut.shape[1] * rng.uniform(0.93, 1.07)))
         cut = cv2.resize(cut, (columns, LINE_HEIGHT), interpolation=cv2.INTER_LINEAR)
-    if rng.random() < 0.15:
-        dx, dy = rng.uniform(-0.5, 0.5, 2)
-        cut = cv2.warpAffine(
-            cut, np.float32([[1, 0, dx], [0, 1, dy]]), cut.shape[::-1], borderMode=cv2.BORDER_REPLICATE
-        )
     if rng.random() < 0.4:
         gamma = np.exp(rng.normal(0, 0.3))
         cut = (255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)[cut]
@@ -209,6 +208,28 @@ def augment(cut: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.15:
         cut = cv2.blur(cut, (int(rng.integers(1, 4)), int(rng.integers(1, 4))))
     return cut
+
+
+def _reframe(cut, other, rng):
+    """What the box of a sloping or curved line does: text smaller in it, higher or lower, rising or falling, and bits of
+    the neighbouring lines above or below."""
+    zoom = 1 / rng.uniform(0.95, 1.5) if rng.random() < 0.6 else rng.uniform(0.93, 1.05)
+    width = max(4, round(cut.shape[1] * zoom))
+    room = LINE_HEIGHT * (1 - zoom)
+    top = room * rng.uniform(0, 1) + rng.normal(0, 0.8)
+    slope = rng.normal(0, 2.5) * min(1.0, width / 300) / width  # px over the whole length
+    place = np.float32([[zoom, 0, 0], [slope * zoom, zoom, top - slope * width / 2]])
+    paper = int(np.partition(cut.reshape(-1), int(0.7 * cut.size))[int(0.7 * cut.size)])
+    out = cv2.warpAffine(cut, place, (width, LINE_HEIGHT), borderMode=cv2.BORDER_CONSTANT, borderValue=paper)
+    gaps = (int(top) - 1, int(room - top) - 1)
+    for edge, gap in enumerate(gaps):
+        if gap >= 2 and rng.random() < 0.5:
+            rows = min(gap, int(rng.integers(2, 11)))
+            strip = other[-rows - 3 : -3] if edge == 0 else other[6 : 6 + rows]
+            length = min(width, strip.shape[1])
+            band = out[:rows, :length] if edge == 0 else out[LINE_HEIGHT - rows :, :length]
+            np.minimum(band, strip[:, :length], out=band)
+    return out
 
 
 def batch(cuts: list[np.ndarray], width: int) -> np.ndarray:

@@ -27,6 +27,7 @@ GROW = 0.25  # em given back at each end when a core becomes a full box
 RULE_WIDTH = 3.0  # px, rules are drawn at least this wide into the target
 PAGES_TO_START = 60
 THRESHOLD = 0.5
+SLACK = 1.15  # of a box over the mean thickness of its core: too tall reads better than too low
 MATCH = 0.6  # intersection over union from which a box counts as a line's
 
 
@@ -242,6 +243,8 @@ def _grown(pixels: np.ndarray) -> np.ndarray:
     if width < 2.5 * height + 2:  # too short for an angle
         centre, (width, height), angle = (low + high) / 2, high - low, 0.0
     width, height = width + 1, height + 1  # from pixel centres to their edges
+    # Slope and curve make the bounding box of a long line too tall; its mean thickness does not grow with them.
+    height = min(height, len(pixels) / width * SLACK)
     turn = np.radians(angle)
     if np.cos(turn) < -1e-6:
         turn += np.pi

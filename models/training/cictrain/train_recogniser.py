@@ -63,9 +63,10 @@ class Sampler:
         """One draw as (images [N, 1, 40, W], labels, label lengths), narrow and wide batches mixed."""
         chosen = self.rng.choice(len(self.where), DRAW, p=self.weights)
         rows = []
-        for index in chosen:
+        for index, next_index in zip(chosen, np.roll(chosen, 1)):
             shard, number = self.where[index]
-            cut = lines.augment(shard.crop(number), self.rng)
+            other, which = self.where[next_index]
+            cut = lines.augment(shard.crop(number), other.crop(which), self.rng)
             if lines.readable(cut, shard.texts[number]) and cut.shape[1] <= lines.MAX_WIDTH:
                 rows.append((cut, encode(shard.texts[number])))
         rows.sort(key=lambda row: row[0].shape[1] + self.rng.uniform(0, 24))
