@@ -226,7 +226,7 @@ fn more_shapes_than_any_page_has_are_refused() {
     let rectangles = "0 0 5 8 re f ".repeat(300_000);
     assert_eq!(refused(drawn_pdf(&rectangles)), PageError::TooComplex);
     let curves: String =
-        (0..100_000).map(|i| format!("{} {} l ", i * 7 % 590, i * 13 % 840)).collect();
+        (0..100_000).map(|i| format!("{} {} l ", i * 211 % 590, i * 397 % 840)).collect();
     assert_eq!(refused(drawn_pdf(&format!("9 9 m {curves} f"))), PageError::TooComplex);
 }
 
