@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod engine;
 pub mod eval;
 pub mod geometry;
 pub mod models;

@@ -24,11 +24,14 @@ const MULTIPLE: usize = 32;
 const STRIDE: usize = 2;
 
 /// A component holds pixels above `FLOOR`, with at least one above `PEAK`.
-const FLOOR: f32 = 0.4;
-const PEAK: f32 = 0.6;
+const FLOOR: f32 = 0.35;
+const PEAK: f32 = 0.5;
 
-/// The full box is twice as high as the core, and 1.4 em.
-const CORES_PER_BOX: f32 = 2.0;
+/// The full box is twice as high as the core. The core's height is a sum of probabilities, which
+/// inside it are a little below 1; the rest makes up for that.
+const CORES_PER_BOX: f32 = 2.0 * 1.04;
+
+/// The full box is 1.4 em high.
 const EM_PER_BOX: f32 = 1.4;
 
 /// What the box extends beyond the core at both ends, in em: 0.1 that the core lacks, and a margin.
@@ -38,7 +41,7 @@ const GROW: f32 = 0.25;
 const LOWEST_CORE: f32 = 2.0;
 
 /// Cores with a smaller sum of probabilities are specks: less than a full stop.
-const SMALLEST_CORE: f32 = 4.0;
+const SMALLEST_CORE: f32 = 2.0;
 
 /// How much the heights (as a logarithm) of lines of one type size differ: the estimates' spread.
 const LIKENESS: f32 = 0.12;
@@ -54,6 +57,9 @@ const CURVED: f32 = 14.0;
 
 /// Steeper lines are no lines: the page was levelled before.
 const STEEPEST: f32 = 0.12;
+
+/// Text is cut at a rule where its probability falls below this share of what it is elsewhere.
+const DIP: f32 = 0.7;
 
 /// Rules shorter than this many map pixels are strokes of letters and checkboxes.
 const SHORTEST_RULE: f32 = 8.0;
@@ -291,12 +297,11 @@ impl Component {
 
 /// Components of a map: 4-connected pixels above [`FLOOR`] that reach [`PEAK`] somewhere.
 fn components(map: Map) -> Vec<Component> {
-    let (peak, floor) = (tune("PEAK", PEAK), tune("FLOOR", FLOOR));
     let mut seen = vec![false; map.values.len()];
     let mut found = Vec::new();
     let mut open = Vec::new();
     for start in 0..map.values.len() {
-        if seen[start] || map.values[start] < peak {
+        if seen[start] || map.values[start] < PEAK {
             continue;
         }
         seen[start] = true;
@@ -322,7 +327,7 @@ fn components(map: Map) -> Vec<Component> {
                 Some(index + map.width),
             ];
             for next in neighbours.into_iter().flatten() {
-                if seen.get(next) == Some(&false) && map.values[next] >= floor {
+                if seen.get(next) == Some(&false) && map.values[next] >= FLOOR {
                     seen[next] = true;
                     open.push(next);
                 }
@@ -402,7 +407,13 @@ fn split(component: &Component, vertical: &[Rect]) -> Vec<Columns> {
     for rule in cuts {
         let start = (rule.left.floor().max(0.0) as usize).saturating_sub(rest.left);
         let end = (rule.right.ceil().max(0.0) as usize).saturating_sub(rest.left);
-        if start == 0 || end >= rest.sums.len() {
+        let (Some(before), Some(crossed)) = (rest.sums.get(..start), rest.sums.get(start..end))
+        else {
+            continue;
+        };
+        // Where a streak of dirt runs through letters, the network still sees text.
+        let dips = mean(crossed) < DIP * rest.height();
+        if before.is_empty() || end == rest.sums.len() || !dips {
             continue;
         }
         let after = rest.sums.split_off(end);
@@ -412,6 +423,10 @@ fn split(component: &Component, vertical: &[Rect]) -> Vec<Columns> {
     }
     parts.push(rest);
     parts
+}
+
+fn mean(sums: &[(f32, f32)]) -> f32 {
+    sums.iter().map(|(mass, _)| mass).sum::<f32>() / sums.len().max(1) as f32
 }
 
 /// The middle half of a line, in map pixels.
@@ -427,7 +442,7 @@ impl Core {
     fn of(columns: &Columns) -> Option<Self> {
         let height = columns.height();
         let columns = columns.trimmed(height);
-        if height < LOWEST_CORE || columns.mass() < tune("SMALLEST",SMALLEST_CORE) {
+        if height < LOWEST_CORE || columns.mass() < SMALLEST_CORE {
             return None;
         }
         let mut core = Self { columns, height, curve: None };
@@ -488,7 +503,7 @@ impl Core {
     fn grown(&self, page_slope: f32, (scale_x, scale_y): (f32, f32)) -> TextBox {
         let half = self.width() / 2.0;
         let curve = self.curve.unwrap_or([self.mean(), page_slope * half, 0.0]);
-        let height = self.height * CORES_PER_BOX * tune("TALL", 1.0);
+        let height = self.height * CORES_PER_BOX;
         // The polynomial runs on over the longer stretch: its argument gets smaller.
         let longer = half + GROW * height / EM_PER_BOX;
         let stretch = longer / half;
@@ -551,19 +566,14 @@ fn with_settled_heights(mut cores: Vec<Core>) -> Vec<Core> {
         let (mut sum, mut weights) = (0.0, 0.0);
         for &(other_y, other, width) in &places {
             let unlike = (other / height).ln();
-            let weight = width
-                * bell(unlike / tune("LIKENESS", LIKENESS))
-                * bell((other_y - y) / (tune("NEARNESS", NEARNESS) * height));
+            let weight =
+                width * bell(unlike / LIKENESS) * bell((other_y - y) / (NEARNESS * height));
             sum += weight * unlike;
             weights += weight;
         }
         core.height = height * (sum / weights).exp();
     }
     cores
-}
-
-fn tune(name: &str, default: f32) -> f32 {
-    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
 }
 
 /// The median of the long lines' slopes.
@@ -701,13 +711,23 @@ mod tests {
     #[test]
     fn text_that_runs_through_a_vertical_rule_is_cut_there() {
         let mut maps = Drawn::new();
-        maps.rect(0, 20.0, 50.0, 120.0, 57.0);
+        maps.rect(0, 20.0, 50.0, 69.0, 57.0);
+        maps.rect(0, 69.0, 53.0, 71.0, 55.0);
+        maps.rect(0, 71.0, 50.0, 120.0, 57.0);
         maps.rect(2, 69.0, 30.0, 71.0, 90.0);
         let mut found = maps.find();
         found.boxes.sort_by(|a, b| a.left().total_cmp(&b.left()));
         let [first, second] = &found.boxes[..] else { panic!("two lines: {found:?}") };
         assert!(first.left() < 40.0 && second.right() > 240.0);
         assert!(first.right() < second.left() + 2.0 * GROW * 20.0);
+    }
+
+    #[test]
+    fn a_streak_of_dirt_through_letters_cuts_nothing() {
+        let mut maps = Drawn::new();
+        maps.rect(0, 20.0, 50.0, 120.0, 57.0);
+        maps.rect(2, 69.0, 0.0, 71.0, 119.0);
+        assert_eq!(maps.find().boxes.len(), 1);
     }
 
     #[test]

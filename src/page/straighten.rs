@@ -665,13 +665,14 @@ impl Profile {
                 let (before, after) = (u32::from(raw[at - step]), u32::from(raw[at + step]));
                 // A fifth darker, whatever the light.
                 if after > before + 16 && before * 5 < after * 4 {
-                    // Whole numbers pile up by themselves at 0°: spread them over their pixel.
-                    let spread = (x * 7919 + y * 104_729) % 256;
-                    let spread = spread as f32 / 256.0;
+                    // Where within this pixel dark ends, by its own brightness: whole numbers
+                    // would pile up by themselves at 0°.
+                    let here = u32::from(raw[at]).clamp(before, after);
+                    let within = (after - here) as f32 / (after - before) as f32;
                     points.push(if sideways {
-                        (y as f32, x as f32 + spread)
+                        (y as f32, x as f32 + within)
                     } else {
-                        (x as f32, y as f32 + spread)
+                        (x as f32, y as f32 + within)
                     });
                 }
             }
@@ -708,15 +709,20 @@ impl Profile {
         (finest.0, finest.1 / median)
     }
 
-    /// Sum of squares of the profile at an angle.
-    fn sharpness(&self, degrees: f64, histogram: &mut Vec<u32>) -> f64 {
+    /// Sum of squares of the profile at an angle, in bins of half a pixel that each point is
+    /// shared between by its distance.
+    fn sharpness(&self, degrees: f64, histogram: &mut Vec<f32>) -> f64 {
         let slope = degrees.to_radians().tan() as f32;
         let margin = (self.points.iter().map(|p| p.0).fold(0.0, f32::max) * slope.abs()).ceil();
         histogram.clear();
-        histogram.resize((self.extent + 2.0 * margin) as usize + 4, 0);
+        histogram.resize(2 * (self.extent + 2.0 * margin) as usize + 8, 0.0);
         for (along, across) in &self.points {
-            if let Some(bin) = histogram.get_mut((across - along * slope + margin) as usize) {
-                *bin += 1;
+            let place = 2.0 * (across - along * slope + margin);
+            let bin = place as usize;
+            let share = place - bin as f32;
+            if let Some([first, second]) = histogram.get_mut(bin..bin + 2) {
+                *first += 1.0 - share;
+                *second += share;
             }
         }
         histogram.iter().map(|&bin| f64::from(bin) * f64::from(bin)).sum()
@@ -773,4 +779,148 @@ fn averaged(raw: &[u8], channels: usize, (width, height): (u32, u32), target: u3
         }
     }
     small
+}
+
+#[cfg(test)]
+mod tests {
+    use image::Luma;
+
+    use super::*;
+
+    impl Projective {
+        fn inverse(&self) -> Self {
+            let [[a, b, c], [d, e, f], [g, h, i]] = self.0;
+            Self([
+                [e * i - f * h, c * h - b * i, b * f - c * e],
+                [f * g - d * i, a * i - c * g, c * d - a * f],
+                [d * h - e * g, b * g - a * h, a * e - b * d],
+            ])
+        }
+    }
+
+    /// A page of text-like strokes and a table, from 0 to 1 in both directions.
+    fn ink(x: f64, y: f64) -> bool {
+        if !(0.08..0.92).contains(&x) || !(0.06..0.9).contains(&y) {
+            return false;
+        }
+        let row = (y * 60.0).fract();
+        let words = (x * 37.0 + (y * 60.0).floor() * 0.37).fract();
+        let letters = (x * 180.0).fract();
+        let in_table = (0.5..0.7).contains(&y);
+        let rule = in_table && ((y * 20.0).fract() < 0.03 || ((x - 0.08) * 5.0).fract() < 0.012);
+        rule || (row < 0.4 && words < 0.8 && letters < 0.55)
+    }
+
+    fn photo(quad: &[Dot; 4], size: (u32, u32), table: u8, shadow: f64) -> DynamicImage {
+        let unit = Projective::unit_square_to(quad).inverse();
+        let grey = GrayImage::from_fn(size.0, size.1, |px, py| {
+            let (mut sum, samples) = (0.0, [0.25, 0.75]);
+            for (dx, dy) in samples.iter().flat_map(|&dx| samples.map(|dy| (dx, dy))) {
+                let Dot { x, y } = unit.apply(f64::from(px) + dx, f64::from(py) + dy);
+                let on_paper = (0.0..1.0).contains(&x) && (0.0..1.0).contains(&y);
+                // A soft shadow falls over the right half of the paper.
+                let light = 1.0 - shadow * ((x - 0.4) * 3.0).clamp(0.0, 1.0);
+                sum += match (on_paper, on_paper && ink(x, y)) {
+                    (true, true) => 40.0 * light,
+                    (true, false) => 225.0 * light,
+                    _ => f64::from(table) + f64::from((px * 7 + py * 13) % 5),
+                };
+            }
+            Luma([(sum / 4.0) as u8])
+        });
+        DynamicImage::ImageLuma8(grey)
+    }
+
+    fn dots(points: [(f64, f64); 4]) -> [Dot; 4] {
+        points.map(|(x, y)| Dot { x, y })
+    }
+
+    /// A scan that fills its frame, its lines turned clockwise by these degrees.
+    fn scan(degrees: f64) -> DynamicImage {
+        let (sin, cos) = degrees.to_radians().sin_cos();
+        let grey = GrayImage::from_fn(1240, 1754, |px, py| {
+            // Sampled four times over its height, as a scanner's pixels cover an area.
+            let inked = [0.125, 0.375, 0.625, 0.875].into_iter().filter(|part| {
+                let (x, y) = (f64::from(px) + 0.5 - 620.0, f64::from(py) + part - 877.0);
+                let (x, y) = (x * cos + y * sin + 620.0, y * cos - x * sin + 877.0);
+                ink(x / 1240.0, y / 1754.0)
+            });
+            Luma([245 - 54 * inked.count() as u8])
+        });
+        DynamicImage::ImageLuma8(grey)
+    }
+
+    const CORNERS: [(f64, f64); 4] =
+        [(130.0, 160.0), (1060.0, 118.0), (1110.0, 1490.0), (85.0, 1440.0)];
+
+    #[test]
+    fn the_corners_of_a_sheet_are_found_to_a_thousandth_of_its_width() {
+        for (table, shadow) in [(40, 0.0), (75, 0.45), (120, 0.2)] {
+            let quad = dots(CORNERS);
+            let picture = photo(&quad, (1200, 1620), table, shadow);
+            let found = find_paper(&picture, &grey_thumbnail(&picture, 1250));
+            let found = found.unwrap_or_else(|| panic!("no paper on a table of {table}"));
+            for (want, got) in quad.iter().zip(&found) {
+                assert!(want.distance(*got) < 1.5, "table {table}: {want:?}, {got:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_photographed_sheet_comes_out_level_and_in_its_proportions() {
+        let straight = straighten(photo(&dots(CORNERS), (1200, 1620), 60, 0.3));
+        assert!(straight.cut);
+        let (width, height) = (straight.image.width(), straight.image.height());
+        assert!((f64::from(height) / f64::from(width) - A4).abs() < 0.01, "{width} × {height}");
+        assert!(skew(&straight.image.to_luma8()).abs() < 0.05);
+    }
+
+    #[test]
+    fn a_sheet_that_runs_out_of_the_frame_on_one_side_is_cut() {
+        let quad = dots([(120.0, 130.0), (1080.0, 150.0), (1100.0, 1720.0), (100.0, 1700.0)]);
+        let straight = straighten(photo(&quad, (1200, 1620), 50, 0.0));
+        assert!(straight.cut);
+    }
+
+    #[test]
+    fn a_scan_is_never_cut() {
+        for degrees in [0.0, 1.3] {
+            assert!(!straighten(scan(degrees)).cut);
+        }
+        let blank = DynamicImage::ImageLuma8(GrayImage::from_pixel(800, 1100, Luma([250])));
+        let straight = straighten(blank);
+        assert!(!straight.cut && straight.skew == 0.0);
+    }
+
+    #[test]
+    fn skew_is_found_to_a_twentieth_of_a_degree() {
+        for degrees in [-5.0, -0.62, -0.1, 0.0, 0.33, 2.4, 6.5] {
+            let found = skew(&grey_thumbnail(&scan(degrees), 1000));
+            assert!((found - degrees).abs() < 0.05, "{degrees}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_sideways_page_is_levelled_too() {
+        let straight = straighten(scan(1.5).rotate90());
+        assert!((straight.skew + 1.5).abs() < 0.05, "{}", straight.skew);
+    }
+
+    #[test]
+    fn levelling_leaves_the_picture_s_size_alone() {
+        let picture = scan(2.0);
+        let straight = straighten(picture.clone());
+        assert_eq!(
+            (straight.image.width(), straight.image.height()),
+            (picture.width(), picture.height())
+        );
+    }
+
+    #[test]
+    fn tiny_pictures_are_left_alone() {
+        for (width, height) in [(1, 1), (1, 900), (63, 63), (64, 64), (65, 3000)] {
+            let straight = straighten(DynamicImage::new_rgb8(width, height));
+            assert_eq!((straight.image.width(), straight.image.height()), (width, height));
+        }
+    }
 }

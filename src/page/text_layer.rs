@@ -19,9 +19,11 @@ use super::budget::Budget;
 use crate::geometry::{Point, Rect};
 use crate::text::{Char, Direction, Line, PageText, Rule};
 
-/// Glyphs and rules that are remembered of one page; a page of small print holds about 10,000.
+/// Glyphs that are remembered of one page; a page of small print holds about 10,000.
 const MAX_GLYPHS: usize = 100_000;
-/// Filled shapes remembered as backgrounds; later ones are ignored.
+/// Rules that are remembered of one page: a dense table, drawn cell by cell, has about 1,000.
+const MAX_RULES: usize = 5_000;
+/// Fills, pictures, ticks and boxes that are remembered of one page, of each.
 const MAX_FILLS: usize = 2_000;
 /// Type size that glyph coordinates refer to (hayro scales all outlines and widths to it).
 const UNITS_PER_EM: f64 = 1000.0;
@@ -182,9 +184,15 @@ impl Collector {
         mode: &DrawMode,
     ) {
         self.budget.paint(bounds.intersection(&self.clip()).area(), &props.paint);
+        self.budget.path(path, props.transform);
         let shade = self.shade(&props.paint);
         if let DrawMode::Fill(_) | DrawMode::FillAndStroke(..) = mode {
             self.fill(bounds, shade, is_rectangle);
+            let outlines = path.elements().iter().filter(|e| matches!(e, PathEl::MoveTo(_)));
+            if outlines.count() > 1 {
+                // A ring between two outlines: how browsers draw a control's frame.
+                self.square(bounds.intersection(&self.clip()));
+            }
         }
         if let DrawMode::Stroke(stroke) | DrawMode::FillAndStroke(_, stroke) = mode {
             self.budget.stroke(path, stroke);
@@ -201,10 +209,10 @@ impl Collector {
         if thin / self.scale <= RULE_THICKNESS && long >= RULE_LENGTH {
             self.rule(rect, shade);
         } else if is_rectangle && rect.area() > 0.0 {
-            if shade.1 > 0.95 {
-                self.hide_glyphs_under(rect);
-            }
             if self.fills.len() < MAX_FILLS && shade.1 > 0.05 {
+                if shade.1 > 0.95 {
+                    self.hide_glyphs_under(rect);
+                }
                 let luma = shade.0 * shade.1 + self.ground(rect.centre()) * (1.0 - shade.1);
                 self.fills.push((rect, luma));
             }
@@ -236,7 +244,7 @@ impl Collector {
     }
 
     fn rule(&mut self, rect: Rect, shade: (f32, f32)) {
-        if self.rules.len() >= MAX_GLYPHS || !self.stands_out(rect.centre(), shade) {
+        if self.rules.len() >= MAX_RULES || !self.stands_out(rect.centre(), shade) {
             return;
         }
         let direction =
@@ -349,10 +357,6 @@ impl Collector {
 
     /// Drawn checkboxes and whether they are ticked: small square frames without text inside.
     fn checkboxes(&mut self) -> Vec<(Rect, bool)> {
-        // A filled ring, as browsers draw their controls, shows up as a mark of a box's size.
-        for mark in self.marks.clone() {
-            self.square(mark);
-        }
         let mut boxes: Vec<(Rect, bool)> = Vec::new();
         for square in std::mem::take(&mut self.squares) {
             let holds = |p: Point| square.contains(p);
@@ -371,14 +375,11 @@ impl Collector {
                     _ => text = true,
                 }
             }
-            let inner = |m: &&Rect| {
-                holds(m.centre())
-                    && (0.3..0.95).contains(&(m.width().max(m.height()) / square.width()))
+            let inner = |m: &Rect| {
+                let share = m.width().max(m.height()) / square.width();
+                holds(m.centre()) && (0.3..0.9).contains(&share)
             };
-            ticked |= self.marks.iter().filter(inner).any(|m| {
-                // The white inside of a frame is no tick, and neither is a frame in a frame.
-                (m.width() - m.height()).abs() > 0.05 * square.width()
-            });
+            ticked |= self.marks.iter().any(inner);
             if !text {
                 boxes.push((square, ticked));
             }
@@ -402,8 +403,9 @@ impl<'a> Device<'a> for Collector {
         let shade = self.shade(&props.paint);
         let ink = !matches!(mode, DrawMode::Invisible);
         for glyph in run.glyphs() {
-            self.budget.glyph(glyph, &props.paint);
-            self.draw_glyph(glyph, props.transform * glyph.transform(), shade, ink);
+            let transform = props.transform * glyph.transform();
+            self.budget.glyph(glyph, transform, &props.paint);
+            self.draw_glyph(glyph, transform, shade, ink);
         }
     }
 
@@ -412,6 +414,9 @@ impl<'a> Device<'a> for Collector {
         let own = kurbo::Rect::new(0.0, 0.0, width.into(), height.into());
         let rect = rect_of(props.transform.transform_rect_bbox(own)).intersection(&self.clip());
         self.budget.picture(&image, rect.area());
+        if self.pictures.len() >= MAX_FILLS {
+            return;
+        }
         if matches!(image, Image::Raster(_)) && self.alpha() > 0.95 {
             self.hide_glyphs_under(rect);
         }

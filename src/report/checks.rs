@@ -306,8 +306,9 @@ impl Checks<'_> {
     }
 }
 
-/// A group's line stands under a term's and repeats its debt by quality.
-fn is_group(name: &str) -> bool {
+/// Whether a debt's name is that of a group: its line stands under a term's and repeats the debt
+/// by quality.
+pub(super) fn is_group(name: &str) -> bool {
     const GROUPS: &[&str] = &[
         "dunodutieuchuan",
         "dunocanchuy",

@@ -47,7 +47,8 @@ struct Candidate<R> {
 /// Finds the labels of a part of the strip. A label may be wrapped over some lines; one with its
 /// value in the same line is parted at the colon.
 pub(super) fn labels<R: Copy + PartialEq>(pieces: &[Piece], wanted: &Wanted<R>) -> Labelled<R> {
-    let pieces = parted_at_colons(pieces, wanted);
+    let pieces: Vec<Piece> =
+        parted_at_colons(pieces, wanted).into_iter().filter(|piece| !is_note(piece)).collect();
     let mut candidates: Vec<Candidate<R>> = Vec::new();
     for start in 0..pieces.len() {
         for members in stacks(&pieces, start) {
@@ -111,19 +112,36 @@ fn parted_at_colons<R: Copy>(pieces: &[Piece], wanted: &Wanted<R>) -> Vec<Piece>
     parted
 }
 
-/// A piece alone, and with up to three lines that follow it closely in the same column.
-fn stacks(pieces: &[Piece], start: usize) -> Vec<Vec<usize>> {
-    let mut stacks = vec![vec![start]];
-    let mut stack = vec![start];
-    while stack.len() < 4 {
+/// A piece alone, and with up to three that go on with it: closely below in the same column, or
+/// to its right in the same line where the reader has parted it.
+pub(super) fn stacks(pieces: &[Piece], start: usize) -> Vec<Vec<usize>> {
+    let mut stacks = stacks_from(pieces, vec![start]);
+    let beside = pieces.get(start).and_then(|first| {
+        pieces.iter().position(|piece| {
+            let gap = (piece.at.left - first.at.right) / first.em();
+            (-0.3..0.75).contains(&gap) && (piece.y() - first.y()).abs() < 0.35 * first.em()
+        })
+    });
+    if let Some(beside) = beside.filter(|beside| *beside != start) {
+        stacks.extend(stacks_from(pieces, vec![start, beside]));
+    }
+    stacks
+}
+
+/// The line that `stack` holds, alone and with the lines below it.
+fn stacks_from(pieces: &[Piece], mut stack: Vec<usize>) -> Vec<Vec<usize>> {
+    let mut stacks = vec![stack.clone()];
+    while stack.len() < 5 {
         let Some(last) = stack.last().and_then(|&i| pieces.get(i)) else { break };
-        let below = pieces.iter().enumerate().skip(start + 1).find(|(i, piece)| {
-            let step = (piece.y() - last.y()) / last.em();
-            let shared =
-                piece.at.overlap_x(&last.at) >= 0.5 * piece.at.width().min(last.at.width());
-            !stack.contains(i) && (0.7..2.0).contains(&step) && shared && piece.page == last.page
+        let line = stack.iter().filter_map(|&i| pieces.get(i)).fold(last.at, |at, piece| {
+            if (piece.y() - last.y()).abs() < 0.35 * last.em() { at.union(&piece.at) } else { at }
         });
-        let Some((next, _)) = below else { break };
+        let below = pieces.iter().position(|piece| {
+            let step = (piece.y() - last.y()) / last.em();
+            let shared = piece.at.overlap_x(&line) >= 0.5 * piece.at.width().min(line.width());
+            (0.7..2.0).contains(&step) && shared && piece.page == last.page
+        });
+        let Some(next) = below.filter(|next| !stack.contains(next)) else { break };
         stack.push(next);
         stacks.push(stack.clone());
     }
@@ -153,7 +171,7 @@ pub(super) fn beside<R: Copy + PartialEq>(strip: &Strip, found: Labelled<R>) -> 
     let em = strip.em();
     let mut fields = Vec::new();
     let mut lefts: Vec<f32> = Vec::new();
-    for label in &found.labels {
+    for label in found.labels.iter().filter(|label| label.role.is_some()) {
         if !lefts.iter().any(|left| (label.at.left - left).abs() < 4.0 * em) {
             lefts.push(label.at.left);
         }
@@ -187,6 +205,10 @@ fn beside_column<R: Copy + PartialEq>(
     for &piece in pieces {
         if piece.at.left > left + 2.0 * em {
             values.push(piece);
+            continue;
+        }
+        if piece.key.is_empty() {
+            // A colon that was pushed into a line of its own.
             continue;
         }
         let goes_on = piece.text.starts_with(char::is_lowercase)

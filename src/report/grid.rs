@@ -2,7 +2,7 @@
 //! vertical rules, then by the white between columns. A table goes on over page breaks, with its
 //! header printed again or not.
 
-use super::fields::{Wanted, is_note};
+use super::fields::{Wanted, is_note, stacks};
 use super::shapes::Shape;
 use super::strip::{Piece, Strip, rows};
 use super::words;
@@ -15,8 +15,8 @@ const ALIKE: f32 = 0.72;
 pub(super) struct Grid<R> {
     /// The section without headers; what rules part is asked of it.
     pub strip: Strip,
-    /// Pieces of the body with their column.
-    pub cells: Vec<(R, Piece)>,
+    /// Pieces of the body with their column; none for a column whose header was not recognised.
+    pub cells: Vec<(Option<R>, Piece)>,
     /// The columns that the first header has.
     pub roles: Vec<R>,
 }
@@ -49,8 +49,9 @@ impl<R: Copy + PartialEq> Grid<R> {
                     header.iter().map(|cell| cell.at.top).min_by(f32::total_cmp).unwrap_or(bottom);
                 if columns.is_some() {
                     // The rules of a header that is printed again part no rows.
-                    let steps = ((bottom - start) / strip.em()).ceil() as usize + 1;
+                    let steps = ((bottom - start) / strip.em()) as usize;
                     body.seams.extend((0..=steps).map(|i| start + i as f32 * strip.em()));
+                    body.seams.push(bottom);
                 }
                 top = bottom;
             }
@@ -65,17 +66,16 @@ impl<R: Copy + PartialEq> Grid<R> {
                 .filter(|piece| !is_note(piece))
                 .collect();
             if !header.is_empty() {
-                if roles.is_empty() {
+                // A header that is printed again and was read less well has nothing to add.
+                if header.len() >= roles.len() {
                     roles = header.iter().map(|cell| cell.role).collect();
+                    columns = Some(edges(&segment, &header, &rest));
                 }
-                columns = Some(edges(&segment, &header, &rest));
             }
             let Some(columns) = &columns else { continue };
             for piece in rest {
                 for part in parts(piece, columns) {
-                    if let Some(role) = column_of(&part, columns) {
-                        cells.push((role, part.clone()));
-                    }
+                    cells.push((column_of(&part, columns), part.clone()));
                     body.pieces.push(part);
                 }
             }
@@ -97,16 +97,52 @@ impl<R: Copy + PartialEq> Grid<R> {
     /// The visual lines of a column, from top to bottom.
     pub fn lines(&self, role: R) -> Vec<Vec<Piece>> {
         let pieces: Vec<&Piece> =
-            self.cells.iter().filter(|(r, _)| *r == role).map(|(_, piece)| piece).collect();
+            self.cells.iter().filter(|(r, _)| *r == Some(role)).map(|(_, piece)| piece).collect();
         rows(pieces).into_iter().map(|row| row.into_iter().cloned().collect()).collect()
     }
 
+    /// Counts what has the shape to a column, wherever it stands: a header that was not read or
+    /// an edge that is off takes no date from the dates.
+    pub fn adopt(&mut self, role: R, shape: Shape) {
+        for (held, piece) in &mut self.cells {
+            if shape.put(&piece.text).valid {
+                *held = Some(role);
+            }
+        }
+    }
+
+    /// Parts what has the shape among two columns by where it stands, left of the other's or not.
+    pub fn adopt_pair(&mut self, left: R, right: R, shape: Shape) {
+        let mut places: Vec<f32> = self
+            .cells
+            .iter()
+            .filter(|(_, piece)| shape.put(&piece.text).valid)
+            .map(|(_, piece)| piece.x())
+            .collect();
+        places.sort_by(f32::total_cmp);
+        let widest = places
+            .windows(2)
+            .filter_map(|pair| match pair {
+                [a, b] => Some((b - a, (a + b) / 2.0)),
+                _ => None,
+            })
+            .max_by(|a, b| a.0.total_cmp(&b.0));
+        let Some((_, edge)) = widest.filter(|(gap, _)| *gap > 3.0 * self.strip.em()) else {
+            return;
+        };
+        for (held, piece) in &mut self.cells {
+            if shape.put(&piece.text).valid {
+                *held = Some(if piece.x() < edge { left } else { right });
+            }
+        }
+    }
+
     /// Drops the row of a grand total, which is no lender's.
-    pub fn drop_totals(&mut self, is_total: impl Fn(&R, &Piece) -> bool) {
+    pub fn drop_totals(&mut self, is_total: impl Fn(Option<R>, &Piece) -> bool) {
         let totals: Vec<(f32, f32)> = self
             .cells
             .iter()
-            .filter(|(role, piece)| is_total(role, piece))
+            .filter(|(role, piece)| is_total(*role, piece))
             .map(|(_, piece)| (piece.y(), piece.em()))
             .collect();
         let in_total =
@@ -181,26 +217,8 @@ fn header<R: Copy + PartialEq>(
     cells
 }
 
-/// A piece alone, and with up to three lines that follow it closely in the same column.
-fn stacks(pieces: &[Piece], start: usize) -> Vec<Vec<usize>> {
-    let mut stacks = vec![vec![start]];
-    let mut stack = vec![start];
-    while stack.len() < 4 {
-        let Some(last) = stack.last().and_then(|&i| pieces.get(i)) else { break };
-        let below = pieces.iter().enumerate().skip(start + 1).find(|(i, piece)| {
-            let step = (piece.y() - last.y()) / last.em();
-            let shared =
-                piece.at.overlap_x(&last.at) >= 0.5 * piece.at.width().min(last.at.width());
-            !stack.contains(i) && (0.7..2.0).contains(&step) && shared
-        });
-        let Some((next, _)) = below else { break };
-        stack.push(next);
-        stacks.push(stack.clone());
-    }
-    stacks
-}
-
-/// The columns' edges: a vertical rule between two header cells, or else the white between them.
+/// The columns' edges: a vertical rule between two header cells, or else the white between what
+/// stands in the two columns.
 fn edges<R: Copy + PartialEq>(
     segment: &Strip,
     header: &[HeaderCell<R>],
@@ -209,20 +227,22 @@ fn edges<R: Copy + PartialEq>(
     let top = header.iter().map(|cell| cell.at.top).min_by(f32::total_cmp).unwrap_or(0.0);
     let bottom = body.last().map_or(top, |piece| piece.at.bottom);
     let ruled = segment.columns_ruled(top, bottom);
+    let extents = extents(header, body);
     let mut columns: Columns<R> = Vec::new();
-    for pair in header.windows(2) {
-        let [left, right] = pair else { continue };
+    for (pair, extent) in header.windows(2).zip(extents.windows(2)) {
+        let ([left, right], [its, next]) = (pair, extent) else { continue };
         let (from, to) = (left.at.centre().x, right.at.centre().x);
         let between: Vec<f32> = ruled.iter().copied().filter(|x| (from..to).contains(x)).collect();
         match between[..] {
-            [] => columns.push((Some(left.role), white(left, right, body))),
+            [] if its.1 <= next.0 => columns.push((Some(left.role), (its.1 + next.0) / 2.0)),
+            [] => columns.push((Some(left.role), least_covered(from, to, body))),
             [only] => columns.push((Some(left.role), only)),
             // A column whose header was not recognised stands between.
             [first, .., last] => columns.extend([(Some(left.role), first), (None, last)]),
         }
     }
     if let Some(last) = header.last() {
-        let beyond = ruled.iter().copied().filter(|x| *x > last.at.right).collect::<Vec<_>>();
+        let beyond: Vec<f32> = ruled.iter().copied().filter(|x| *x > last.at.right).collect();
         match beyond[..] {
             [edge, _, ..] => columns.extend([(Some(last.role), edge), (None, f32::MAX)]),
             _ => columns.push((Some(last.role), f32::MAX)),
@@ -238,27 +258,103 @@ fn edges<R: Copy + PartialEq>(
     columns
 }
 
-/// The middle of the widest white between two header cells, as the body leaves it.
-fn white<R>(left: &HeaderCell<R>, right: &HeaderCell<R>, body: &[&Piece]) -> f32 {
-    let (from, to) = (left.at.centre().x, right.at.centre().x);
+/// The place between two headers that the fewest pieces of the body run across, in the middle of
+/// the widest such stretch.
+fn least_covered(from: f32, to: f32, body: &[&Piece]) -> f32 {
+    const STEPS: usize = 64;
+    let place = |step: usize| from + (to - from) * step as f32 / STEPS as f32;
+    let covered: Vec<usize> = (0..=STEPS)
+        .map(|step| {
+            let x = place(step);
+            body.iter().filter(|piece| piece.at.left < x && x < piece.at.right).count()
+        })
+        .collect();
+    let least = covered.iter().min().copied().unwrap_or(0);
+    let mut widest = (0, 0);
+    let mut start = 0;
+    for (step, count) in covered.iter().enumerate() {
+        if *count > least {
+            start = step + 1;
+        } else if step + 1 - start > widest.1 - widest.0 {
+            widest = (start, step + 1);
+        }
+    }
+    (place(widest.0) + place(widest.1.saturating_sub(1))) / 2.0
+}
+
+/// From where to where each column reaches: its header's cell and the run of the body's pieces
+/// that belongs to it. Figures can stand far to the right of their header, so runs and headers
+/// are matched in order, as close as can be.
+fn extents<R>(header: &[HeaderCell<R>], body: &[&Piece]) -> Vec<(f32, f32)> {
+    /// What a column without a run costs, and a run without a column; in strip units.
+    const ALONE: f32 = 120.0;
+    let heads: Vec<(f32, f32)> = header.iter().map(|cell| (cell.at.left, cell.at.right)).collect();
+    let runs = runs(&heads, body);
+    let (n, m) = (runs.len(), heads.len());
+    let away = |run: (f32, f32), head: (f32, f32)| {
+        let gap = (head.0 - run.1).max(run.0 - head.1).max(0.0);
+        let apart = ((run.0 + run.1) - (head.0 + head.1)).abs() / 2.0;
+        gap + 0.1 * apart
+    };
+    let mut best = vec![vec![(f32::INFINITY, 0_u8); m + 1]; n + 1];
+    best[0][0] = (0.0, 0);
+    for i in 0..=n {
+        for j in 0..=m {
+            let mut cell = best[i][j];
+            if i > 0 && best[i - 1][j].0 + ALONE < cell.0 {
+                cell = (best[i - 1][j].0 + ALONE, 1);
+            }
+            if j > 0 && best[i][j - 1].0 + ALONE < cell.0 {
+                cell = (best[i][j - 1].0 + ALONE, 2);
+            }
+            if i > 0 && j > 0 {
+                let cost = best[i - 1][j - 1].0 + away(runs[i - 1], heads[j - 1]);
+                if cost < cell.0 {
+                    cell = (cost, 3);
+                }
+            }
+            best[i][j] = cell;
+        }
+    }
+    let mut extents = heads.clone();
+    let (mut i, mut j) = (n, m);
+    while i > 0 || j > 0 {
+        match best[i][j].1 {
+            1 => i -= 1,
+            2 => j -= 1,
+            3 => {
+                i -= 1;
+                j -= 1;
+                extents[j] = (heads[j].0.min(runs[i].0), heads[j].1.max(runs[i].1));
+            }
+            _ => break,
+        }
+    }
+    extents
+}
+
+/// Where the body has text, from left to right: pieces that overlap make one run.
+fn runs(heads: &[(f32, f32)], body: &[&Piece]) -> Vec<(f32, f32)> {
+    // What reaches across two headers is a note or a total, and a mark is no cell.
+    let spans_headers = |left: f32, right: f32| {
+        heads.iter().filter(|head| left <= head.0 && head.1 <= right).count() >= 2
+    };
     let mut spans: Vec<(f32, f32)> = body
         .iter()
+        .filter(|piece| !piece.key.is_empty() || piece.text.chars().count() > 2)
         .map(|piece| (piece.at.left, piece.at.right))
-        // What reaches from one header to the other is a note or a total, no cell.
-        .filter(|(l, r)| *r > from && *l < to && !(*l <= from && *r >= to))
+        .filter(|(left, right)| !spans_headers(*left, *right))
         .collect();
-    spans.push((from, left.at.right));
-    spans.push((right.at.left, to));
     spans.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut widest = (0.0, (left.at.right + right.at.left) / 2.0);
-    let mut covered = from;
-    for (start, end) in spans {
-        if start > covered && start - covered > widest.0 {
-            widest = (start - covered, (start + covered) / 2.0);
+    let slack = body.first().map_or(0.0, |piece| 0.25 * piece.em());
+    let mut runs: Vec<(f32, f32)> = Vec::new();
+    for (left, right) in spans {
+        match runs.last_mut() {
+            Some(run) if left < run.1 - slack => run.1 = run.1.max(right),
+            _ => runs.push((left, right)),
         }
-        covered = covered.max(end);
     }
-    widest.1
+    runs
 }
 
 /// A piece that runs across the edge of two columns is the text of two cells.

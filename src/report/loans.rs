@@ -1,11 +1,12 @@
 //! `loan_details`, in its three shapes: a grid row for each debt with the lender spanning them, a
 //! row for each lender with the debts stacked in one cell, and a block for each lender.
 
+use super::checks::is_group;
 use super::fields::{self, Wanted};
 use super::grid::Grid;
 use super::schema::{Cell, Debt, Value};
 use super::shapes::{self, Shape};
-use super::strip::{Piece, Strip, rows, value_of};
+use super::strip::{Piece, Strip, rows, text_of, value_of};
 use super::tables::{
     CODE, LENDER, NUMBER, RowsRead, cell, held_by, row_height, single_rows, worded,
 };
@@ -53,9 +54,10 @@ impl Entry {
         Debt { name: bare_name(&name.text), amount }
     }
 
-    /// A group line stands under a term line, with a dash before it.
+    /// A group line stands under a term line and repeats its debt by quality.
     fn is_group(&self) -> bool {
-        self.name.first().is_some_and(|piece| piece.text.starts_with(DASHES))
+        let text = text_of(&self.name.iter().collect::<Vec<_>>());
+        text.starts_with(DASHES) || is_group(&text)
     }
 
     fn number(&self) -> Option<i64> {
@@ -82,10 +84,21 @@ pub(super) fn loans(strip: &Strip) -> RowsRead {
 
 /// Whether a text begins a debt's name; any other line in its column goes on with the one above.
 fn begins_debt(piece: &Piece) -> bool {
+    const NAMES: &[&str] = &[
+        "dunochovaynganhan",
+        "dunochovaytrunghan",
+        "dunochovaydaihan",
+        "dunochovaykhac",
+        "dunoxaukhac",
+        "dunochovaytrung",
+        "dunochovayngan",
+        "dunochovaydai",
+    ];
     let start: String = piece.key.chars().take(4).collect();
-    piece.text.starts_with(DASHES) && piece.key.chars().count() >= 4
-        || (words::distance(&start, "duno") <= 1
-            && !piece.text.starts_with(|c: char| c.is_lowercase()))
+    let named = words::best(&piece.key, NAMES) > 0.75 || is_group(&piece.key);
+    let dashed = piece.text.starts_with(DASHES) && piece.key.chars().count() >= 4;
+    let capital = !piece.text.starts_with(char::is_lowercase);
+    named || dashed || (capital && words::distance(&start, "duno") <= 1)
 }
 
 fn is_total(piece: &Piece) -> bool {
@@ -95,7 +108,7 @@ fn is_total(piece: &Piece) -> bool {
 }
 
 fn gridded(mut grid: Grid<Column>) -> RowsRead {
-    grid.drop_totals(|role, piece| *role != Column::Total && is_total(piece));
+    grid.drop_totals(|role, piece| role != Some(Column::Total) && is_total(piece));
     let strip = &grid.strip;
     let entries = entries(&grid);
     let anchors = [
@@ -126,7 +139,8 @@ fn gridded(mut grid: Grid<Column>) -> RowsRead {
             .sum();
         if total.is_some() && total == owed { 1.5 } else { 0.0 }
     };
-    let held = held_by(strip, x, &debts, &heights, fits);
+    let beside = entries.iter().flat_map(|entry| &entry.name).next().map_or(x, Piece::x);
+    let held = held_by(strip, x, beside, &debts, &heights, fits);
     let names = worded(strip, &grid.lines(Column::Lender), &heights);
     lenders
         .iter()
@@ -160,7 +174,7 @@ fn entry_height(entry: &Entry) -> f32 {
 fn entries(grid: &Grid<Column>) -> Vec<Entry> {
     let mut names: Vec<Vec<Piece>> = Vec::new();
     for line in grid.lines(Column::Debt) {
-        let begins = line.first().is_some_and(begins_debt);
+        let begins = line.iter().take(2).any(begins_debt);
         match names.last_mut() {
             Some(name) if !begins => name.extend(line),
             None if !begins => {}
@@ -231,12 +245,12 @@ impl Block {
             return;
         };
         self.code.extend(rest.part(from, to));
-        let edge = |c: &char| matches!(c, '(' | ')' | '-' | '–' | ':' | ' ');
         let chars: Vec<char> = rest.chars.iter().map(|c| c.value).collect();
-        let left = chars.iter().take(from).collect::<String>();
+        let left: String = chars.iter().take(from).collect();
         let right: String = chars.iter().skip(to).collect();
-        let before = left.trim_end_matches(|c| edge(&c)).chars().count();
-        let skipped = right.chars().take_while(|c| edge(c)).count();
+        let before = left.trim_end_matches(['(', '-', '–', ':', ' ']).chars().count();
+        let skipped =
+            right.chars().take_while(|c| matches!(c, ')' | '-' | '–' | ':' | ' ')).count();
         for part in [rest.part(0, before), rest.part(to + skipped, chars.len())] {
             let Some(part) = part else { continue };
             if !words::begins_with(&part.key, "matctd") && !part.key.is_empty() {
@@ -332,5 +346,5 @@ fn blocks(strip: &Strip) -> RowsRead {
 /// "Chỉ tiêu", "VND", "USD" over a block's columns.
 fn is_column_head(row: &[&Piece]) -> bool {
     const HEADS: &[&str] = &["chitieu", "vnd", "usd", "sotien", "loaiduno", "sotienvnd"];
-    row.iter().all(|piece| words::best(&piece.key, HEADS) > 0.8)
+    row.iter().all(|piece| words::best(&piece.key, HEADS) > 0.7)
 }

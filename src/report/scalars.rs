@@ -81,7 +81,7 @@ const CUSTOMER: &Wanted<Role> = &[
 ];
 
 const SCORE: &Wanted<Role> = &[
-    (Role::Score, &["diemtindung", "diem"]),
+    (Role::Score, &["diemtindung"]),
     (Role::Rank, &["hang", "hangtindung"]),
     (Role::Ranked, &["ngaychamdiem", "ngaychamdiemtindung", "ngayxephang"]),
     (Role::Comparison, &["xephangkhachhang"]),
@@ -130,27 +130,22 @@ pub(super) fn score(strip: &Strip, report: &mut Report) {
         (Role::Ranked, Field::CreditRankingDate, Shape::Date),
     ];
     let mut labelled = fields::labels(&strip.pieces, SCORE);
-    // The labels that belong together stand next to the day's, which the legend has not.
-    let home = labelled
+    // The labels that belong together stand next to each other: of two alike the one that is
+    // nearer to the other roles'.
+    let homes: Vec<f32> = labelled
         .labels
         .iter()
-        .find(|label| label.role == Some(Role::Ranked))
-        .or(labelled.labels.iter().find(|label| label.role == Some(Role::Score)))
-        .map(|label| label.anchor.middle);
-    let Some(home) = home else { return };
-    let mut nearest: Vec<(Role, f32)> = Vec::new();
-    for label in &labelled.labels {
-        let Some(role) = label.role else { continue };
-        let away = (label.anchor.middle - home).abs();
-        match nearest.iter_mut().find(|(known, _)| *known == role) {
-            Some((_, best)) => *best = best.min(away),
-            None => nearest.push((role, away)),
-        }
-    }
+        .filter(|label| matches!(label.role, Some(Role::Score | Role::Ranked)))
+        .map(|label| label.anchor.middle)
+        .collect();
+    let away = |label: &fields::Label<Role>| -> f32 {
+        homes.iter().map(|home| (label.anchor.middle - home).abs()).sum()
+    };
+    let others: Vec<(Option<Role>, f32)> =
+        labelled.labels.iter().map(|label| (label.role, away(label))).collect();
     for label in &mut labelled.labels {
-        let away = (label.anchor.middle - home).abs();
-        let own = nearest.iter().any(|(role, best)| label.role == Some(*role) && away <= *best);
-        if !own {
+        let own = away(label);
+        if others.iter().any(|(role, other)| *role == label.role && *other < own) {
             label.role = None;
         }
     }
@@ -159,7 +154,11 @@ pub(super) fn score(strip: &Strip, report: &mut Report) {
     let own = fields::Labelled { labels: near, rest: labelled.rest.clone() };
     if is_grid(&own) {
         let top = own.labels.iter().map(|label| label.at.top).fold(f32::MAX, f32::min);
-        let Some(grid) = Grid::of(&strip.slice(top, f32::MAX), SCORE, 2) else { return };
+        // The legend's header ends the customer's row.
+        let bottom = own.labels.iter().map(|label| label.at.bottom).fold(top, f32::max);
+        let legend = labelled.labels.iter().filter(|label| label.role.is_none());
+        let end = legend.map(|l| l.at.top).filter(|y| *y > bottom).fold(f32::MAX, f32::min);
+        let Some(grid) = Grid::of(&strip.slice(top, end), SCORE, 2) else { return };
         let columns = wanted.map(|(role, _, shape)| grid.column(role, shape));
         let rows = single_rows(&grid.strip, &columns);
         if let Some(row) = rows.first() {

@@ -295,7 +295,10 @@ fn mark_of(row: &[&Piece], below: Option<&[&Piece]>, margin: f32) -> Option<(Mar
         let one = below.len() == 1 && next.page == first.page;
         let shared = next.at.overlap_x(&first.at) > 0.0;
         let key = words::fold(&format!("{text} {}", next.text));
-        (near && one && shared).then(|| best_heading(|wordings| words::best(&key, wordings)))?
+        let both = best_heading(|wordings| words::best(&key, wordings))?;
+        // What resembles a heading more without the line above it is one of its own.
+        let own = heading_of(without_number(&next.text)).is_some_and(|(_, alike)| alike >= both.1);
+        (near && one && shared && !own).then_some(both)
     });
     match (alone, wrapped) {
         (None, Some((kind, _))) => Some((Mark::Heading(kind), 2)),

@@ -167,6 +167,8 @@ impl Frame {
 impl Strip {
     /// Lays the pages one below the other.
     pub fn of(pages: &[PageText]) -> Self {
+        let pages: Vec<PageText> = pages.iter().map(without_noise).collect();
+        let pages = pages.as_slice();
         let furniture = furniture(pages);
         let edges: Vec<_> = pages.iter().map(table_edges).collect();
         let target = edges.iter().flatten().next().copied();
@@ -265,7 +267,8 @@ impl Strip {
                 left.page == piece.page
                     && (left.y() - piece.y()).abs() < 0.3 * em
                     && (left.em() - em).abs() < 0.25 * em
-                    && (-0.3 * em..0.45 * em).contains(&(piece.at.left - left.at.right))
+                    && (-0.3 * em..0.4 * em).contains(&(piece.at.left - left.at.right))
+                    && is_figures(&left.text) == is_figures(&piece.text)
             });
             match partner {
                 Some(left) if !parted(&self.upright, left, &piece) => {
@@ -330,7 +333,7 @@ impl Strip {
     }
 
     fn is_at_seam(&self, y: f32) -> bool {
-        let reach = 1.1 * self.em();
+        let reach = 0.6 * self.em();
         self.seams.iter().any(|seam| (seam - y).abs() < reach)
     }
 
@@ -357,6 +360,25 @@ impl Strip {
         let least = (0.3 * (bottom - top)).max(0.8 * em);
         columns.into_iter().filter(|(_, length)| *length >= least).map(|(x, _)| x).collect()
     }
+}
+
+/// The page without specks that were taken for text: a lone stroke, or a letter or two that the
+/// reader itself does not believe in.
+fn without_noise(page: &PageText) -> PageText {
+    const DOUBTED: f32 = 0.5;
+    let is_text = |line: &&Line| {
+        let said: Vec<&Char> = line.chars.iter().filter(|c| c.value != ' ').collect();
+        let believed = said.iter().map(|c| c.confidence).fold(0.0, f32::max);
+        let stroke = said.len() == 1
+            && said.iter().all(|c| c.value.is_ascii_punctuation() || matches!(c.value, '·' | '–'));
+        !stroke && (said.len() > 2 || believed >= DOUBTED)
+    };
+    PageText { lines: page.lines.iter().filter(is_text).cloned().collect(), ..page.clone() }
+}
+
+/// Digits and what goes with them: never one cell with words, however close they stand.
+fn is_figures(text: &str) -> bool {
+    text.chars().any(|c| c.is_ascii_digit()) && !text.chars().any(char::is_alphabetic)
 }
 
 fn parted(rules: &[Upright], left: &Piece, right: &Piece) -> bool {
@@ -444,6 +466,11 @@ pub(super) fn value_of(pieces: &[&Piece]) -> Value {
     }
 }
 
+fn is_bare_number(text: &str) -> bool {
+    let bare = text.trim_matches(|c: char| !c.is_alphanumeric());
+    !bare.is_empty() && bare.len() <= 3 && bare.chars().all(|c| c.is_ascii_digit())
+}
+
 /// What a browser prints around a page: addresses, dates, page numbers, the document's title.
 fn is_furniture(text: &str, key: &str) -> bool {
     let plain: String = text.chars().filter(|c| !c.is_whitespace()).collect();
@@ -451,11 +478,8 @@ fn is_furniture(text: &str, key: &str) -> bool {
     if address.iter().any(|start| key.starts_with(start)) || plain.contains("://") {
         return true;
     }
-    let bare = plain.trim_matches(|c: char| !c.is_alphanumeric());
-    let number = |text: &str| {
-        !text.is_empty() && text.len() <= 3 && text.chars().all(|c| c.is_ascii_digit())
-    };
-    if number(bare) || bare.split_once('/').is_some_and(|(a, b)| number(a) && number(b)) {
+    let of_pages = |(page, pages)| is_bare_number(page) && is_bare_number(pages);
+    if is_bare_number(&plain) || plain.split_once('/').is_some_and(of_pages) {
         return true;
     }
     let rest = key.strip_prefix("trang").or_else(|| key.strip_prefix("page"));
@@ -511,11 +535,14 @@ fn furniture(pages: &[PageText]) -> HashMap<(usize, usize), ()> {
             let lines: Vec<&Line> = row.iter().filter_map(|i| page.lines.get(*i)).collect();
             let place = lines.first().map_or(0.5, |line| line.rect.centre().y / height);
             let far_out = !(0.045..=0.955).contains(&place);
-            (!(0.075..=0.9).contains(&place))
-                && lines.iter().all(|line| {
-                    let text = line.text();
-                    let key = words::fold(&text);
-                    is_furniture(&text, &key) || (far_out && repeated(line))
+            let texts: Vec<String> = lines.iter().map(|line| line.text()).collect();
+            // A row of a table ends in several figures, a page in one number.
+            let numbers = texts.iter().filter(|text| is_bare_number(text)).count();
+            !(0.075..=0.9).contains(&place)
+                && lines.len() <= 3
+                && numbers <= 1
+                && lines.iter().zip(&texts).all(|(line, text)| {
+                    is_furniture(text, &words::fold(text)) || (far_out && repeated(line))
                 })
         };
         let top = rows.iter().take(2).take_while(|row| outer(row));

@@ -68,8 +68,8 @@ class Recogniser(nn.Module):
             Residual(96),
             Conv(96, 192, kernel=(LINE_HEIGHT // 8, 1), padding=(0, 0)),
         )
-        # Along the line only. The dilations let a step see about 1.5 em to each side: enough for the tone marks and
-        # the neighbours of a letter, too little to learn whole names by heart.
+        # Along the line only. All in all a step sees about 2.5 em to each side: enough for a letter, its marks and its
+        # neighbours, too little to learn whole names by heart.
         self.context = nn.Sequential(
             *[Residual(192, convs=1, kernel=(1, 3), dilation=(1, dilation)) for dilation in (1, 2, 4, 1)]
         )

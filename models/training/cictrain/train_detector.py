@@ -235,19 +235,18 @@ def boxes(text_map: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _grown(pixels: np.ndarray) -> np.ndarray:
-    """The full box of a core's pixels (map px)."""
-    centre, (width, height), angle = cv2.minAreaRect(pixels)
-    if width < height:
-        width, height, angle = height, width, angle - 90
+    """The full box of a core's pixels (map px) on a page that is nearly upright."""
     low, high = pixels.min(0), pixels.max(0)
-    if width < 2.5 * height + 2:  # too short for an angle
-        centre, (width, height), angle = (low + high) / 2, high - low, 0.0
-    width, height = width + 1, height + 1  # from pixel centres to their edges
-    # Slope and curve make the bounding box of a long line too tall; its mean thickness does not grow with them.
-    height = min(height, len(pixels) / width * SLACK)
-    turn = np.radians(angle)
-    if np.cos(turn) < -1e-6:
-        turn += np.pi
+    centre, (width, height), turn = (low + high) / 2, high - low + 1, 0.0
+    if width > 2.5 * height:  # long enough to have an angle
+        centre, (width, height), angle = cv2.minAreaRect(pixels)
+        if width < height:
+            width, height, angle = height, width, angle - 90
+        width, height, turn = width + 1, height + 1, np.radians(angle)  # from pixel centres to their edges
+        # Slope and curve make the bounding box of a long line too tall; its mean thickness does not grow with them.
+        height = min(height, len(pixels) / width * SLACK)
+        if np.cos(turn) < 0:
+            turn += np.pi
     reach = np.array([np.cos(turn), np.sin(turn)]) * (width / 2 + GROW * 2 * height / EM_PER_BOX)
     rise = np.array([-np.sin(turn), np.cos(turn)]) * height
     centre = np.asarray(centre) + 0.5

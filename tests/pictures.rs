@@ -1,0 +1,132 @@
+//! Picture files: every page of them, upright, in plain pixels.
+
+mod fixtures;
+
+use cic_kiosk::page::{Document, Limits, Page, PageError};
+use fixtures::encoded;
+use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgba, RgbaImage};
+
+fn pages(bytes: Vec<u8>) -> Vec<Page> {
+    let document = Document::open(bytes, &Limits::default()).expect("the picture opens");
+    document.pages().collect::<Result<_, _>>().expect("the pages decode")
+}
+
+/// White but for a dark corner at the top left.
+fn marked(width: u32, height: u32) -> DynamicImage {
+    let shade = |x, y| Luma([if x < width / 4 && y < height / 4 { 60 } else { 255 }]);
+    DynamicImage::ImageLuma8(GrayImage::from_fn(width, height, shade))
+}
+
+fn dark_at(page: &Page, x: f32, y: f32) -> bool {
+    let grey = page.grey();
+    let (x, y) = ((grey.width() as f32 * x) as u32, (grey.height() as f32 * y) as u32);
+    grey.get_pixel(x, y).0[0] < 128
+}
+
+#[test]
+fn every_format_is_read_by_its_content() {
+    for format in [
+        ImageFormat::Jpeg,
+        ImageFormat::Png,
+        ImageFormat::Tiff,
+        ImageFormat::WebP,
+        ImageFormat::Bmp,
+    ] {
+        let colour = DynamicImage::ImageRgb8(marked(120, 160).to_rgb8());
+        let [page] = pages(encoded(&colour, format)).try_into().expect("one page");
+        assert_eq!((page.image.width(), page.image.height()), (120, 160), "{format:?}");
+        assert!(dark_at(&page, 0.1, 0.1) && !dark_at(&page, 0.9, 0.9), "{format:?}");
+    }
+}
+
+/// A baseline TIFF: these grey pages of 8 × 8 pixels, uncompressed.
+fn tiff(pages: &[u8]) -> Vec<u8> {
+    let mut file = b"II*\0".to_vec();
+    file.extend_from_slice(&8u32.to_le_bytes());
+    for (index, shade) in pages.iter().enumerate() {
+        const ENTRIES: u16 = 8;
+        let start = file.len() as u32;
+        let end = start + 2 + 12 * u32::from(ENTRIES) + 4;
+        let pixels = 64;
+        file.extend_from_slice(&ENTRIES.to_le_bytes());
+        // Tag, type (3: 16 bits, 4: 32 bits), value: width, height, bits, no compression, black
+        // is zero, strip's offset, rows in a strip, strip's bytes.
+        let entries: [(u16, u16, u32); ENTRIES as usize] = [
+            (256, 4, 8),
+            (257, 4, 8),
+            (258, 3, 8),
+            (259, 3, 1),
+            (262, 3, 1),
+            (273, 4, end),
+            (278, 4, 8),
+            (279, 4, pixels),
+        ];
+        for (tag, kind, value) in entries {
+            file.extend_from_slice(&tag.to_le_bytes());
+            file.extend_from_slice(&kind.to_le_bytes());
+            file.extend_from_slice(&1u32.to_le_bytes());
+            file.extend_from_slice(&value.to_le_bytes());
+        }
+        let next = if index + 1 < pages.len() { end + pixels } else { 0 };
+        file.extend_from_slice(&next.to_le_bytes());
+        file.extend(std::iter::repeat_n(*shade, pixels as usize));
+    }
+    file
+}
+
+#[test]
+fn a_tiff_gives_all_its_pages_in_order() {
+    let shades = [10, 90, 200];
+    let document = Document::open(tiff(&shades), &Limits::default()).expect("the TIFF opens");
+    assert_eq!(document.page_count(), 3);
+    for (index, shade) in shades.iter().enumerate() {
+        let page = document.page(index).expect("the page decodes");
+        assert_eq!((page.index, page.grey().get_pixel(3, 3).0[0]), (index, *shade));
+    }
+    assert_eq!(document.page(3).err(), Some(PageError::NoSuchPage { index: 3 }));
+}
+
+#[test]
+fn a_tiff_of_too_many_pages_is_refused() {
+    let limits = Limits { max_pages: 2, ..Limits::default() };
+    let error = Document::open(tiff(&[0; 3]), &limits).err();
+    assert_eq!(error, Some(PageError::TooManyPages { pages: 3, limit: 2 }));
+}
+
+#[test]
+fn a_camera_s_orientation_is_undone() {
+    let jpeg = encoded(&marked(160, 120), ImageFormat::Jpeg);
+    // Orientation 6: the picture must be turned a quarter clockwise to stand upright.
+    let exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+    let mut turned = jpeg[..2].to_vec();
+    turned.extend_from_slice(&[0xff, 0xe1, 0, exif.len() as u8 + 2]);
+    turned.extend_from_slice(exif);
+    turned.extend_from_slice(&jpeg[2..]);
+    let [page] = pages(turned).try_into().expect("one page");
+    assert_eq!((page.image.width(), page.image.height()), (120, 160));
+    assert!(dark_at(&page, 0.9, 0.1) && !dark_at(&page, 0.1, 0.1));
+}
+
+#[test]
+fn clear_parts_of_a_picture_are_white_paper() {
+    let clear = RgbaImage::from_pixel(40, 40, Rgba([0, 0, 0, 0]));
+    let png = encoded(&DynamicImage::ImageRgba8(clear), ImageFormat::Png);
+    assert_eq!(pages(png)[0].grey().get_pixel(20, 20).0[0], 255);
+}
+
+#[test]
+fn grey_stays_grey_and_colour_stays_colour() {
+    let grey = pages(encoded(&marked(80, 80), ImageFormat::Png)).remove(0);
+    assert!(matches!(grey.image, DynamicImage::ImageLuma8(_)));
+    let colour = DynamicImage::ImageRgb8(marked(80, 80).to_rgb8());
+    let colour = pages(encoded(&colour, ImageFormat::Png)).remove(0);
+    assert!(matches!(colour.image, DynamicImage::ImageRgb8(_)));
+}
+
+#[test]
+fn a_page_can_be_turned() {
+    let page = pages(encoded(&marked(80, 120), ImageFormat::Png)).remove(0);
+    for (turns, (x, y)) in [(0, (0.1, 0.1)), (1, (0.9, 0.1)), (2, (0.9, 0.9)), (3, (0.1, 0.9))] {
+        assert!(dark_at(&page.clone().turned(turns), x, y), "{turns}");
+    }
+}
