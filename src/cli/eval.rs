@@ -88,6 +88,9 @@ impl Eval {
         let elapsed = begun.elapsed();
         if let Some(meta) = &answer.meta {
             summary.add_time(&truth.kind, meta.pages, elapsed);
+            if let Some(detail) = &meta.detail {
+                progress.suspend(|| log::warn!("{}: {detail}", document.display()));
+            }
         }
         if let Some(printed) = &truth.text {
             let read = reader.read_text(&document, progress).unwrap_or_default();
