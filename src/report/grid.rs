@@ -181,7 +181,13 @@ fn header<R: Copy + PartialEq>(
         let figures = piece.key.chars().filter(char::is_ascii_digit).count();
         !is_note(piece) && figures > 0 && figures * 2 >= piece.key.chars().count()
     };
-    let end = pieces.iter().find(figure).map_or(f32::MAX, |piece| piece.y() + 0.8 * piece.em());
+    // A row with two figures is the body's; a single one can be a page's number or date.
+    let end = rows(pieces)
+        .iter()
+        .find(|row| row.iter().filter(|piece| figure(piece)).count() >= 2)
+        .and_then(|row| row.iter().find(|piece| figure(piece)))
+        .or(pieces.iter().find(figure).as_ref())
+        .map_or(f32::MAX, |piece| piece.y() + 0.8 * piece.em());
     let mut candidates: Vec<(f32, f32, HeaderCell<R>)> = Vec::new();
     for (start, piece) in pieces.iter().enumerate() {
         if piece.y() > end || figure(&piece) {
