@@ -7,7 +7,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod engine;
+pub mod eval;
 pub mod geometry;
+pub mod models;
+pub mod ocr;
 pub mod page;
 pub mod report;
+pub mod stage;
 pub mod text;
