@@ -222,6 +222,15 @@ fn forms_that_draw_each_other_without_end_are_refused() {
 }
 
 #[test]
+fn more_shapes_than_any_page_has_are_refused() {
+    let rectangles = "0 0 5 8 re f ".repeat(300_000);
+    assert_eq!(refused(drawn_pdf(&rectangles)), PageError::TooComplex);
+    let curves: String =
+        (0..100_000).map(|i| format!("{} {} l ", i * 211 % 590, i * 397 % 840)).collect();
+    assert_eq!(refused(drawn_pdf(&format!("9 9 m {curves} f"))), PageError::TooComplex);
+}
+
+#[test]
 fn a_form_that_draws_itself_ends() {
     let mut pdf = PdfBuilder::new();
     let number = 3;

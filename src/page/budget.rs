@@ -2,18 +2,26 @@
 //! and a few lines of it can ask for years of work. So the page is interpreted once without
 //! painting, and what it asks for is counted; only a page within its budget is painted.
 
+use std::collections::HashMap;
+
 use hayro::hayro_interpret::font::{Glyph, GlyphRun};
 use hayro::hayro_interpret::pattern::Pattern;
 use hayro::hayro_interpret::{
     BlendMode, ClipPath, Device, DrawMode, DrawProps, Image, ImageDrawProps, Paint, SoftMask,
     StrokeProps,
 };
-use hayro::kurbo::{Affine, BezPath, Shape};
+use hayro::kurbo::{Affine, BezPath, PathEl, Point, Shape};
 
 use super::{Limits, PageError};
 
-/// Drawing operations. A dense page of a report makes some 10,000.
-const OPERATIONS: usize = 1_000_000;
+/// Drawing operations. A dense page of a report makes some 10,000, and the renderer keeps 700
+/// bytes for each until the page is done.
+const OPERATIONS: usize = 200_000;
+/// Lines and curves in all paths. A page whose letters are curves has 200,000.
+const SEGMENTS: usize = 2_000_000;
+/// Length of all paths, in page widths: the renderer keeps some 20 bytes for each pixel that an
+/// edge goes through. 10,000 glyphs have 1,000.
+const LENGTH: f64 = 5_000.0;
 /// Area painted, in page areas. Tables with coloured cells paint 2 or 3.
 const PAINTED: f32 = 300.0;
 /// Area painted with pictures and patterns, in page areas: the renderer keeps 4 bytes for each
@@ -35,11 +43,48 @@ fn stop(error: PageError) -> ! {
     std::panic::resume_unwind(Box::new(Exceeded(error)))
 }
 
+/// What a path costs to draw.
+#[derive(Clone, Copy)]
+struct Outline {
+    segments: usize,
+    /// Length of the lines between its points, control points too: no curve is longer.
+    length: f64,
+}
+
+impl Outline {
+    fn of(path: &BezPath) -> Self {
+        // What lies far outside any page is cut off before it costs anything.
+        const FAR: f64 = 20_000.0;
+        let (mut from, mut length) = (Point::ZERO, 0.0);
+        for element in path.elements() {
+            let points: &[Point] = match element {
+                PathEl::MoveTo(p) => {
+                    from = *p;
+                    continue;
+                }
+                PathEl::LineTo(p) => &[*p],
+                PathEl::QuadTo(a, p) => &[*a, *p],
+                PathEl::CurveTo(a, b, p) => &[*a, *b, *p],
+                PathEl::ClosePath => continue,
+            };
+            for &to in points {
+                length += (to - from).hypot().min(FAR);
+                from = to;
+            }
+        }
+        Self { segments: path.elements().len(), length }
+    }
+}
+
 /// A page's budget, as it is used up.
 pub(super) struct Budget {
     limits: Limits,
     page_area: f32,
+    /// Outlines of the glyphs met, by what hayro tells them apart by.
+    glyphs: HashMap<u128, Outline>,
     operations: usize,
+    segments: usize,
+    length: f64,
     painted: f32,
     textured: f32,
     masks: usize,
@@ -51,7 +96,10 @@ impl Budget {
         Self {
             limits: limits.clone(),
             page_area: page_area.max(1.0),
+            glyphs: HashMap::new(),
             operations: 0,
+            segments: 0,
+            length: 0.0,
             painted: 0.0,
             textured: 0.0,
             masks: 0,
@@ -86,6 +134,20 @@ impl Budget {
         }
     }
 
+    /// A path, as it lies on the page.
+    pub fn path(&mut self, path: &BezPath, transform: Affine) {
+        self.outline(Outline::of(path), transform);
+    }
+
+    fn outline(&mut self, outline: Outline, transform: Affine) {
+        let scale = transform.determinant().abs().sqrt();
+        self.segments += outline.segments;
+        self.length += outline.length * scale / f64::from(self.page_area.sqrt());
+        if self.segments > SEGMENTS || self.length > LENGTH {
+            stop(PageError::TooComplex);
+        }
+    }
+
     fn texture(&mut self, area: f32) {
         self.textured += area / self.page_area;
         if self.textured > TEXTURED {
@@ -104,7 +166,6 @@ impl Budget {
 
     /// A stroke along a path.
     pub fn stroke(&mut self, path: &BezPath, stroke: &StrokeProps) {
-        self.operations += path.elements().len();
         self.operation();
         if stroke.dash_array.is_empty() {
             return;
@@ -120,10 +181,18 @@ impl Budget {
     }
 
     /// A glyph: those of Type 3 fonts are programs of their own.
-    pub fn glyph<'a>(&mut self, glyph: &Glyph<'a>, paint: &Paint<'a>) {
+    pub fn glyph<'a>(&mut self, glyph: &Glyph<'a>, transform: Affine, paint: &Paint<'a>) {
         self.operation();
-        if let Glyph::Type3(program) = glyph {
-            program.interpret(&mut Probe(self), Affine::IDENTITY, Affine::IDENTITY, paint);
+        match glyph {
+            Glyph::Type3(program) => {
+                program.interpret(&mut Probe(self), Affine::IDENTITY, Affine::IDENTITY, paint);
+            }
+            Glyph::Outline(glyph) => {
+                let key = glyph.identifier().cache_key();
+                let outline =
+                    *self.glyphs.entry(key).or_insert_with(|| Outline::of(&glyph.outline()));
+                self.outline(outline, transform);
+            }
         }
     }
 
@@ -146,6 +215,7 @@ struct Probe<'b>(&'b mut Budget);
 impl<'a> Device<'a> for Probe<'_> {
     fn draw_path(&mut self, path: &BezPath, props: DrawProps<'a>, mode: &DrawMode) {
         self.0.paint(0.0, &props.paint);
+        self.0.path(path, props.transform);
         if let DrawMode::Stroke(stroke) | DrawMode::FillAndStroke(_, stroke) = mode {
             self.0.stroke(path, stroke);
         }
@@ -153,7 +223,7 @@ impl<'a> Device<'a> for Probe<'_> {
 
     fn draw_glyph_run(&mut self, run: &GlyphRun<'_, 'a>, props: DrawProps<'a>, _: &DrawMode) {
         for glyph in run.glyphs() {
-            self.0.glyph(glyph, &props.paint);
+            self.0.glyph(glyph, props.transform * glyph.transform(), &props.paint);
         }
     }
 

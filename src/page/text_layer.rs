@@ -184,6 +184,7 @@ impl Collector {
         mode: &DrawMode,
     ) {
         self.budget.paint(bounds.intersection(&self.clip()).area(), &props.paint);
+        self.budget.path(path, props.transform);
         let shade = self.shade(&props.paint);
         if let DrawMode::Fill(_) | DrawMode::FillAndStroke(..) = mode {
             self.fill(bounds, shade, is_rectangle);
@@ -402,8 +403,9 @@ impl<'a> Device<'a> for Collector {
         let shade = self.shade(&props.paint);
         let ink = !matches!(mode, DrawMode::Invisible);
         for glyph in run.glyphs() {
-            self.budget.glyph(glyph, &props.paint);
-            self.draw_glyph(glyph, props.transform * glyph.transform(), shade, ink);
+            let transform = props.transform * glyph.transform();
+            self.budget.glyph(glyph, transform, &props.paint);
+            self.draw_glyph(glyph, transform, shade, ink);
         }
     }
 

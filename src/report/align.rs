@@ -124,7 +124,7 @@ fn group_cost(
             cost += RULED;
         }
         // Lines of one cell follow each other closely.
-        cost += ((below.y - above.y) / em - 1.7).max(0.0) * 1.5;
+        cost += ((below.y - above.y) / em - 1.65).max(0.0) * 6.0;
     }
     cost
 }
@@ -214,7 +214,8 @@ fn match_heights(
 /// Parts rows among the holders that span them, in order, each holder with one row at least
 /// while rows last. A holder stands beside its first row or about the middle of its rows.
 ///
-/// `ruled(i)` says whether a rule parts row `i` from the one above in the holders' column,
+/// `ruled(i)` says whether a rule parts row `i` from the one above in the holders' column, and
+/// `one_cell(i)` whether one does so in the rows' columns only,
 /// `rules(y, holder)` counts the rules between a height and a holder, and `fits(from, to, holder)`
 /// is what is gained when the holder takes these rows, in em.
 pub(super) fn partition(
@@ -222,10 +223,12 @@ pub(super) fn partition(
     holders: &[f32],
     em: f32,
     ruled: impl Fn(usize) -> bool,
+    one_cell: impl Fn(usize) -> bool,
     rules: impl Fn(f32, usize) -> usize,
     fits: impl Fn(usize, usize, usize) -> f32,
 ) -> Vec<Option<usize>> {
-    let one = |rest| partition_one(rows, holders, em, &ruled, &rules, &fits, rest);
+    let one =
+        |rest| partition_one(rows, holders, em, &|i| (ruled(i), one_cell(i)), &rules, &fits, rest);
     let (top, middle) = (one(Rest::Top), one(Rest::Middle));
     if top.0 <= middle.0 { top.1 } else { middle.1 }
 }
@@ -234,7 +237,7 @@ fn partition_one(
     rows: &[f32],
     holders: &[f32],
     em: f32,
-    ruled: &impl Fn(usize) -> bool,
+    parted: &impl Fn(usize) -> (bool, bool),
     rules: &impl Fn(f32, usize) -> usize,
     fits: &impl Fn(usize, usize, usize) -> f32,
     rest: Rest,
@@ -263,9 +266,12 @@ fn partition_one(
                     let mut cost = best[from][j - 1].0 + ((at - holder).abs() / em).min(6.0);
                     for row in from..i {
                         cost += 2.0 * rules(rows[row], j - 1).min(2) as f32;
-                        if row > from && ruled(row) {
+                        if row > from && parted(row).0 {
                             cost += RULED;
                         }
+                    }
+                    if from > 0 && parted(from).1 {
+                        cost += RULED;
                     }
                     cost -= fits(from, i, j - 1);
                     if cost < cell.0 {
@@ -356,7 +362,7 @@ mod tests {
     }
 
     fn parted(rows: &[f32], holders: &[f32]) -> Vec<Option<usize>> {
-        partition(rows, holders, 16.0, |_| false, |_, _| 0, |_, _, _| 0.0)
+        partition(rows, holders, 16.0, |_| false, |_| false, |_, _| 0, |_, _, _| 0.0)
     }
 
     #[test]
@@ -374,6 +380,7 @@ mod tests {
             &[112.0, 160.0],
             16.0,
             |row| row == 1,
+            |row| row != 1,
             |y, holder| usize::from((y < 112.0) != (holder == 0)),
             |_, _, _| 0.0,
         );

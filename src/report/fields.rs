@@ -47,7 +47,8 @@ struct Candidate<R> {
 /// Finds the labels of a part of the strip. A label may be wrapped over some lines; one with its
 /// value in the same line is parted at the colon.
 pub(super) fn labels<R: Copy + PartialEq>(pieces: &[Piece], wanted: &Wanted<R>) -> Labelled<R> {
-    let pieces = parted_at_colons(pieces, wanted);
+    let pieces: Vec<Piece> =
+        parted_at_colons(pieces, wanted).into_iter().filter(|piece| !is_note(piece)).collect();
     let mut candidates: Vec<Candidate<R>> = Vec::new();
     for start in 0..pieces.len() {
         for members in stacks(&pieces, start) {

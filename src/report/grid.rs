@@ -15,8 +15,8 @@ const ALIKE: f32 = 0.72;
 pub(super) struct Grid<R> {
     /// The section without headers; what rules part is asked of it.
     pub strip: Strip,
-    /// Pieces of the body with their column.
-    pub cells: Vec<(R, Piece)>,
+    /// Pieces of the body with their column; none for a column whose header was not recognised.
+    pub cells: Vec<(Option<R>, Piece)>,
     /// The columns that the first header has.
     pub roles: Vec<R>,
 }
@@ -49,8 +49,9 @@ impl<R: Copy + PartialEq> Grid<R> {
                     header.iter().map(|cell| cell.at.top).min_by(f32::total_cmp).unwrap_or(bottom);
                 if columns.is_some() {
                     // The rules of a header that is printed again part no rows.
-                    let steps = ((bottom - start) / strip.em()).ceil() as usize + 1;
+                    let steps = ((bottom - start) / strip.em()) as usize;
                     body.seams.extend((0..=steps).map(|i| start + i as f32 * strip.em()));
+                    body.seams.push(bottom);
                 }
                 top = bottom;
             }
@@ -74,9 +75,7 @@ impl<R: Copy + PartialEq> Grid<R> {
             let Some(columns) = &columns else { continue };
             for piece in rest {
                 for part in parts(piece, columns) {
-                    if let Some(role) = column_of(&part, columns) {
-                        cells.push((role, part.clone()));
-                    }
+                    cells.push((column_of(&part, columns), part.clone()));
                     body.pieces.push(part);
                 }
             }
@@ -98,7 +97,7 @@ impl<R: Copy + PartialEq> Grid<R> {
     /// The visual lines of a column, from top to bottom.
     pub fn lines(&self, role: R) -> Vec<Vec<Piece>> {
         let pieces: Vec<&Piece> =
-            self.cells.iter().filter(|(r, _)| *r == role).map(|(_, piece)| piece).collect();
+            self.cells.iter().filter(|(r, _)| *r == Some(role)).map(|(_, piece)| piece).collect();
         rows(pieces).into_iter().map(|row| row.into_iter().cloned().collect()).collect()
     }
 
@@ -107,17 +106,43 @@ impl<R: Copy + PartialEq> Grid<R> {
     pub fn adopt(&mut self, role: R, shape: Shape) {
         for (held, piece) in &mut self.cells {
             if shape.put(&piece.text).valid {
-                *held = role;
+                *held = Some(role);
+            }
+        }
+    }
+
+    /// Parts what has the shape among two columns by where it stands, left of the other's or not.
+    pub fn adopt_pair(&mut self, left: R, right: R, shape: Shape) {
+        let mut places: Vec<f32> = self
+            .cells
+            .iter()
+            .filter(|(_, piece)| shape.put(&piece.text).valid)
+            .map(|(_, piece)| piece.x())
+            .collect();
+        places.sort_by(f32::total_cmp);
+        let widest = places
+            .windows(2)
+            .filter_map(|pair| match pair {
+                [a, b] => Some((b - a, (a + b) / 2.0)),
+                _ => None,
+            })
+            .max_by(|a, b| a.0.total_cmp(&b.0));
+        let Some((_, edge)) = widest.filter(|(gap, _)| *gap > 3.0 * self.strip.em()) else {
+            return;
+        };
+        for (held, piece) in &mut self.cells {
+            if shape.put(&piece.text).valid {
+                *held = Some(if piece.x() < edge { left } else { right });
             }
         }
     }
 
     /// Drops the row of a grand total, which is no lender's.
-    pub fn drop_totals(&mut self, is_total: impl Fn(&R, &Piece) -> bool) {
+    pub fn drop_totals(&mut self, is_total: impl Fn(Option<R>, &Piece) -> bool) {
         let totals: Vec<(f32, f32)> = self
             .cells
             .iter()
-            .filter(|(role, piece)| is_total(role, piece))
+            .filter(|(role, piece)| is_total(*role, piece))
             .map(|(_, piece)| (piece.y(), piece.em()))
             .collect();
         let in_total =

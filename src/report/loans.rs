@@ -84,10 +84,21 @@ pub(super) fn loans(strip: &Strip) -> RowsRead {
 
 /// Whether a text begins a debt's name; any other line in its column goes on with the one above.
 fn begins_debt(piece: &Piece) -> bool {
+    const NAMES: &[&str] = &[
+        "dunochovaynganhan",
+        "dunochovaytrunghan",
+        "dunochovaydaihan",
+        "dunochovaykhac",
+        "dunoxaukhac",
+        "dunochovaytrung",
+        "dunochovayngan",
+        "dunochovaydai",
+    ];
     let start: String = piece.key.chars().take(4).collect();
-    piece.text.starts_with(DASHES) && piece.key.chars().count() >= 4
-        || (words::distance(&start, "duno") <= 1
-            && !piece.text.starts_with(|c: char| c.is_lowercase()))
+    let named = words::best(&piece.key, NAMES) > 0.75 || is_group(&piece.key);
+    let dashed = piece.text.starts_with(DASHES) && piece.key.chars().count() >= 4;
+    let capital = !piece.text.starts_with(char::is_lowercase);
+    named || dashed || (capital && words::distance(&start, "duno") <= 1)
 }
 
 fn is_total(piece: &Piece) -> bool {
@@ -97,7 +108,7 @@ fn is_total(piece: &Piece) -> bool {
 }
 
 fn gridded(mut grid: Grid<Column>) -> RowsRead {
-    grid.drop_totals(|role, piece| *role != Column::Total && is_total(piece));
+    grid.drop_totals(|role, piece| role != Some(Column::Total) && is_total(piece));
     let strip = &grid.strip;
     let entries = entries(&grid);
     let anchors = [
@@ -128,7 +139,8 @@ fn gridded(mut grid: Grid<Column>) -> RowsRead {
             .sum();
         if total.is_some() && total == owed { 1.5 } else { 0.0 }
     };
-    let held = held_by(strip, x, &debts, &heights, fits);
+    let beside = entries.iter().flat_map(|entry| &entry.name).next().map_or(x, Piece::x);
+    let held = held_by(strip, x, beside, &debts, &heights, fits);
     let names = worded(strip, &grid.lines(Column::Lender), &heights);
     lenders
         .iter()
@@ -233,12 +245,12 @@ impl Block {
             return;
         };
         self.code.extend(rest.part(from, to));
-        let edge = |c: &char| matches!(c, '(' | ')' | '-' | '–' | ':' | ' ');
         let chars: Vec<char> = rest.chars.iter().map(|c| c.value).collect();
-        let left = chars.iter().take(from).collect::<String>();
+        let left: String = chars.iter().take(from).collect();
         let right: String = chars.iter().skip(to).collect();
-        let before = left.trim_end_matches(|c| edge(&c)).chars().count();
-        let skipped = right.chars().take_while(|c| edge(c)).count();
+        let before = left.trim_end_matches(['(', '-', '–', ':', ' ']).chars().count();
+        let skipped =
+            right.chars().take_while(|c| matches!(c, ')' | '-' | '–' | ':' | ' ')).count();
         for part in [rest.part(0, before), rest.part(to + skipped, chars.len())] {
             let Some(part) = part else { continue };
             if !words::begins_with(&part.key, "matctd") && !part.key.is_empty() {
@@ -334,5 +346,5 @@ fn blocks(strip: &Strip) -> RowsRead {
 /// "Chỉ tiêu", "VND", "USD" over a block's columns.
 fn is_column_head(row: &[&Piece]) -> bool {
     const HEADS: &[&str] = &["chitieu", "vnd", "usd", "sotien", "loaiduno", "sotienvnd"];
-    row.iter().all(|piece| words::best(&piece.key, HEADS) > 0.8)
+    row.iter().all(|piece| words::best(&piece.key, HEADS) > 0.7)
 }

@@ -154,7 +154,11 @@ pub(super) fn score(strip: &Strip, report: &mut Report) {
     let own = fields::Labelled { labels: near, rest: labelled.rest.clone() };
     if is_grid(&own) {
         let top = own.labels.iter().map(|label| label.at.top).fold(f32::MAX, f32::min);
-        let Some(grid) = Grid::of(&strip.slice(top, f32::MAX), SCORE, 2) else { return };
+        // The legend's header ends the customer's row.
+        let bottom = own.labels.iter().map(|label| label.at.bottom).fold(top, f32::max);
+        let legend = labelled.labels.iter().filter(|label| label.role.is_none());
+        let end = legend.map(|l| l.at.top).filter(|y| *y > bottom).fold(f32::MAX, f32::min);
+        let Some(grid) = Grid::of(&strip.slice(top, end), SCORE, 2) else { return };
         let columns = wanted.map(|(role, _, shape)| grid.column(role, shape));
         let rows = single_rows(&grid.strip, &columns);
         if let Some(row) = rows.first() {

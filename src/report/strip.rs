@@ -267,7 +267,8 @@ impl Strip {
                 left.page == piece.page
                     && (left.y() - piece.y()).abs() < 0.3 * em
                     && (left.em() - em).abs() < 0.25 * em
-                    && (-0.3 * em..0.45 * em).contains(&(piece.at.left - left.at.right))
+                    && (-0.3 * em..0.4 * em).contains(&(piece.at.left - left.at.right))
+                    && is_figures(&left.text) == is_figures(&piece.text)
             });
             match partner {
                 Some(left) if !parted(&self.upright, left, &piece) => {
@@ -332,7 +333,7 @@ impl Strip {
     }
 
     fn is_at_seam(&self, y: f32) -> bool {
-        let reach = 1.1 * self.em();
+        let reach = 0.6 * self.em();
         self.seams.iter().any(|seam| (seam - y).abs() < reach)
     }
 
@@ -373,6 +374,11 @@ fn without_noise(page: &PageText) -> PageText {
         !stroke && (said.len() > 2 || believed >= DOUBTED)
     };
     PageText { lines: page.lines.iter().filter(is_text).cloned().collect(), ..page.clone() }
+}
+
+/// Digits and what goes with them: never one cell with words, however close they stand.
+fn is_figures(text: &str) -> bool {
+    text.chars().any(|c| c.is_ascii_digit()) && !text.chars().any(char::is_alphabetic)
 }
 
 fn parted(rules: &[Upright], left: &Piece, right: &Piece) -> bool {

@@ -237,7 +237,8 @@ pub(super) fn month_names(strip: &Strip) -> Vec<String> {
 
 /// `credit_contract`.
 pub(super) fn contracts(strip: &Strip) -> RowsRead {
-    let Some(grid) = Grid::of(strip, CONTRACTS, 2) else { return Vec::new() };
+    let Some(mut grid) = Grid::of(strip, CONTRACTS, 2) else { return Vec::new() };
+    grid.adopt_pair(Column::Date, Column::Second, Shape::Date);
     let columns =
         [grid.column(Column::Date, Shape::Date), grid.column(Column::Second, Shape::Date)];
     single_rows(&grid.strip, &columns)
@@ -306,7 +307,8 @@ pub(super) fn bad_debts(strip: &Strip) -> RowsRead {
     };
     let at = names.first().or(numbers.first()).and_then(|line| line.first());
     let x = at.map_or(0.0, |piece| piece.at.left + piece.em());
-    let held = held_by(&grid.strip, x, &heights, &holders, |_, _, _| 0.0);
+    let beside = rows.iter().flatten().flatten().next().map_or(x, Piece::x);
+    let held = held_by(&grid.strip, x, beside, &heights, &holders, |_, _, _| 0.0);
     let lenders = worded(&grid.strip, &names, &holders);
     rows.iter()
         .zip(held)
@@ -325,10 +327,12 @@ pub(super) fn bad_debts(strip: &Strip) -> RowsRead {
         .collect()
 }
 
-/// For each row the holder that spans it; `x` lies in the holders' column.
+/// For each row the holder that spans it; `x` lies in the holders' column and `beside` in one of
+/// the rows'.
 pub(super) fn held_by(
     strip: &Strip,
     x: f32,
+    beside: f32,
     heights: &[f32],
     holders: &[f32],
     fits: impl Fn(usize, usize, usize) -> f32,
@@ -339,6 +343,10 @@ pub(super) fn held_by(
         holders,
         strip.em(),
         |i| i > 0 && strip.rules_between(x, height(i - 1), height(i)) > 0,
+        |i| {
+            let between = |x| strip.rules_between(x, height(i - 1), height(i)) > 0;
+            i > 0 && between(beside) && !between(x)
+        },
         |y, holder| holders.get(holder).map_or(0, |at| strip.rules_between(x, y, *at)),
         fits,
     )
