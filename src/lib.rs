@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod engine;
+pub mod eval;
 pub mod geometry;
 pub mod models;
 pub mod ocr;
