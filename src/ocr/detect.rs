@@ -6,6 +6,7 @@
 
 use image::GrayImage;
 
+use super::lone::{self, Picture};
 use super::model::{Model, ModelError};
 use super::resample;
 use crate::geometry::Rect;
@@ -21,7 +22,7 @@ const LONG_SIDE: u32 = 2688;
 const MULTIPLE: usize = 32;
 
 /// Input pixels per pixel of the maps.
-const STRIDE: usize = 2;
+pub(super) const STRIDE: usize = 2;
 
 /// A component holds pixels above `FLOOR`, with at least one above `PEAK`.
 const FLOOR: f32 = 0.35;
@@ -32,7 +33,7 @@ const PEAK: f32 = 0.5;
 const CORES_PER_BOX: f32 = 2.0 * 1.04;
 
 /// The full box is 1.4 em high.
-const EM_PER_BOX: f32 = 1.4;
+pub(super) const EM_PER_BOX: f32 = 1.4;
 
 /// What the box extends beyond the core at both ends, in em: 0.1 that the core lacks, and a margin.
 const GROW: f32 = 0.25;
@@ -178,7 +179,15 @@ impl Detector {
             width,
             values: maps.get(index * width * height..(index + 1) * width * height).unwrap_or(&[]),
         };
-        Ok(find(plane(0), plane(1), plane(2), input.scale))
+        let mut found = find(plane(0), plane(1), plane(2), input.scale);
+        if !found.sideways {
+            let (x, y) = input.scale;
+            let scale = (x / STRIDE as f32, y / STRIDE as f32);
+            let picture = Picture { width: input.width, grey: &input.data, scale };
+            let rules: Vec<Rect> = found.rules.iter().map(|rule| rule.rect).collect();
+            lone::add(&picture, plane(0), &rules, &mut found.boxes);
+        }
+        Ok(found)
     }
 }
 

@@ -10,6 +10,7 @@
 
 pub mod alphabet;
 pub mod detect;
+mod lone;
 pub mod model;
 pub mod recognise;
 pub mod resample;

@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 use std::io::Cursor;
 
-use image::{
-    DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, RgbImage,
-};
+use image::metadata::Orientation;
+use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 
 use super::{Limits, PageError};
 
@@ -68,24 +67,27 @@ impl PictureFile {
             0 => Cow::Borrowed(&self.bytes),
             _ => Cow::Owned(with_first_directory(&self.bytes, start)),
         };
-        decode(&bytes, self.format, limits)
+        decode(&bytes, self.format, true, limits)
     }
 }
 
-/// Decodes one picture, turns it upright by its EXIF orientation, and reduces it to 8-bit grey or
-/// RGB on white.
+/// Decodes one picture to 8-bit grey or RGB on white; `upright` turns it as its EXIF data say,
+/// which holds for files but not for pictures within a PDF.
 pub(super) fn decode(
     bytes: &[u8],
     format: ImageFormat,
+    upright: bool,
     limits: &Limits,
 ) -> Result<DynamicImage, PageError> {
     if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
         return Err(PageError::Damaged);
     }
     let mut decoder = checked_decoder(bytes, format, limits)?;
-    let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
-    let mut picture = plain(DynamicImage::from_decoder(decoder).map_err(|e| failure(&e))?);
-    picture.apply_orientation(orientation);
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut picture = plain(DynamicImage::from_decoder(decoder).map_err(|_| PageError::Damaged)?);
+    if upright {
+        picture.apply_orientation(orientation);
+    }
     Ok(picture)
 }
 
@@ -94,22 +96,20 @@ fn checked_decoder<'a>(
     format: ImageFormat,
     limits: &Limits,
 ) -> Result<impl ImageDecoder + use<'a>, PageError> {
-    let mut allowed = image::Limits::default();
-    // Eight bytes a pixel, as 16-bit RGBA has, once for the picture and once for the decoder.
-    allowed.max_alloc = Some(limits.max_pixels.saturating_mul(16));
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut allowed = image::Limits::default();
+    // The picture itself, checked below, and as much again for the decoder's own tables.
+    let most_bytes = limits.max_pixels.saturating_mul(4);
+    allowed.max_alloc = Some(most_bytes.saturating_mul(2));
     reader.limits(allowed);
-    let decoder = reader.into_decoder().map_err(|e| failure(&e))?;
+    let decoder = reader.into_decoder().map_err(|_| PageError::Damaged)?;
     let (width, height) = decoder.dimensions();
     limits.check_pixels(width, height)?;
-    Ok(decoder)
-}
-
-fn failure(error: &ImageError) -> PageError {
-    match error {
-        ImageError::Limits(_) => PageError::TooManyPixels { width: 0, height: 0 },
-        _ => PageError::Damaged,
+    // Four bytes a pixel: 16-bit channels halve what is allowed.
+    if decoder.total_bytes() > most_bytes {
+        return Err(PageError::TooManyPixels { width, height });
     }
+    Ok(decoder)
 }
 
 /// 8-bit grey where the picture has no colour channels, else 8-bit RGB; clear parts turn white.
@@ -145,7 +145,7 @@ fn on_white(value: u8, alpha: u8) -> u8 {
 
 /// Whether a JPEG's coded data come to their end mark. Decoders fill what is missing with grey,
 /// and half a page must not pass for a page.
-fn jpeg_is_complete(bytes: &[u8]) -> bool {
+pub(super) fn jpeg_is_complete(bytes: &[u8]) -> bool {
     let mut at = 2;
     // Segments are skipped by their length: a thumbnail inside one has an end mark of its own.
     while let Some(&[0xff, marker, high, low]) = bytes.get(at..at + 4) {

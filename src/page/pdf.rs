@@ -178,7 +178,11 @@ impl Grabber<'_> {
         let stream = picture.stream();
         let plain = ["SMask", "Mask", "Decode"].iter().all(|key| !stream.dict().contains_key(key));
         if plain && matches!(stream.filters().as_slice(), [Filter::DctDecode]) {
-            let decoded = decode::decode(&stream.raw_data(), ImageFormat::Jpeg, self.limits);
+            let jpeg = stream.raw_data();
+            if !decode::jpeg_is_complete(&jpeg) {
+                return Some(Err(PageError::Damaged));
+            }
+            let decoded = decode::decode(&jpeg, ImageFormat::Jpeg, false, self.limits);
             // A JPEG within a PDF may be odd in ways that only PDF explains; hayro knows them.
             if decoded.is_ok() {
                 return Some(decoded);

@@ -121,3 +121,51 @@ fn laplacian_variance(grey: &GrayImage) -> f32 {
     let mean = sum as f32 / count;
     (squares as f32 / count - mean * mean) / (255.0 * 255.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use image::{Luma, imageops};
+
+    use super::*;
+
+    /// A page of strokes, lit from full on the left to `dim` on the right.
+    fn page(dim: f32) -> GrayImage {
+        GrayImage::from_fn(1000, 1414, |x, y| {
+            let light = 1.0 - (1.0 - dim) * x as f32 / 1000.0;
+            let inked = (100..900).contains(&x) && y % 24 < 3 && x % 7 < 4;
+            Luma([(if inked { 30.0 } else { 235.0 } * light) as u8])
+        })
+    }
+
+    fn measured(page: &GrayImage) -> Quality {
+        Quality::measure(page, (1654, 2339))
+    }
+
+    #[test]
+    fn blur_is_seen_whatever_the_light() {
+        let blurred = |dim| imageops::blur(&page(dim), 3.0);
+        for dim in [1.0, 0.6] {
+            let (sharp, soft) = (measured(&page(dim)).sharpness, measured(&blurred(dim)).sharpness);
+            assert!(sharp > 0.02 && soft < 0.002, "{dim}: {sharp}, {soft}");
+        }
+    }
+
+    #[test]
+    fn light_and_its_evenness_are_seen() {
+        let (even, uneven) = (measured(&page(1.0)), measured(&page(0.5)));
+        assert!((even.brightness - 235.0 / 255.0).abs() < 0.01 && even.evenness > 0.98);
+        assert!((0.45..0.6).contains(&uneven.evenness), "{}", uneven.evenness);
+        assert!((even.dpi - 200.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn a_reflection_is_glare_and_a_white_scan_is_not() {
+        let mut photo = GrayImage::from_fn(1000, 1414, |_, _| Luma([190]));
+        for (x, y) in (300..500).flat_map(|x| (300..600).map(move |y| (x, y))) {
+            photo.put_pixel(x, y, Luma([255]));
+        }
+        let share = measured(&photo).glare;
+        assert!((0.04..0.06).contains(&share), "{share}");
+        assert_eq!(measured(&GrayImage::from_pixel(1000, 1414, Luma([255]))).glare, 0.0);
+    }
+}

@@ -260,3 +260,63 @@ fn number(data: &[u8], at: usize) -> Option<u32> {
     let bytes = data.get(at..at.checked_add(4)?)?;
     Some(u32::from_be_bytes(bytes.try_into().ok()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use flate2::Compression;
+    use flate2::read::ZlibEncoder;
+
+    use super::*;
+
+    /// Packs 9-bit codes, as LZW begins with.
+    fn nine_bit_codes(codes: &[u16]) -> Vec<u8> {
+        let bits: Vec<u8> =
+            codes.iter().flat_map(|c| (0..9).rev().map(move |i| (c >> i & 1) as u8)).collect();
+        bits.chunks(8)
+            .map(|byte| byte.iter().fold(0, |v, b| v << 1 | b) << (8 - byte.len()))
+            .collect()
+    }
+
+    #[test]
+    fn lzw_codes_are_counted_by_what_they_stand_for() {
+        // ISO 32000-1, 7.4.4.2: "-----A---B".
+        let codes = nine_bit_codes(&[256, 45, 258, 258, 65, 259, 66, 257]);
+        assert_eq!(lzw_length(&codes, 1000), 10);
+        // Each code is one longer than the code before it: 1 + 2 + … + 100.
+        let growing: Vec<u16> = [256, 0].into_iter().chain(258..357).collect();
+        assert_eq!(lzw_length(&nine_bit_codes(&growing), 1_000_000), 5050);
+        assert!(lzw_length(&nine_bit_codes(&growing), 100) > 100);
+    }
+
+    #[test]
+    fn runs_are_counted() {
+        // Three bytes as they are, then one a hundred times.
+        assert_eq!(run_length(&[2, 7, 8, 9, 157, 0, 128, 5, 5]), 103);
+    }
+
+    #[test]
+    fn text_encodings_are_undone() {
+        assert_eq!(from_hex(b"48 65 6C6c 6F>"), b"Hello");
+        assert_eq!(from_base_85(b"87cURD]j7BEbo80~>"), b"Hello world!");
+        assert_eq!(from_base_85(b"z!!~>"), [0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn the_size_of_a_jbig2_page_is_read() {
+        // Segment 0 of type 48 on page 1: 19 bytes, of which width and height come first.
+        let mut data = vec![0, 0, 0, 0, 48, 0, 1, 0, 0, 0, 19];
+        data.extend_from_slice(&[0, 0, 0x9c, 0x40, 0, 0, 0x9c, 0x40]);
+        assert_eq!(jbig2_size(&data), Some((40_000, 40_000)));
+        assert_eq!(jbig2_size(&data[..14]), None);
+    }
+
+    #[test]
+    fn bare_and_wrapped_deflate_streams_are_counted() {
+        let mut packed = Vec::new();
+        let mut encoder = ZlibEncoder::new(&[0; 1000][..], Compression::best());
+        encoder.read_to_end(&mut packed).expect("a slice can be read");
+        assert_eq!(inflated(&packed, 5000), Ok(1000));
+        assert_eq!(inflated(&packed[2..], 5000), Ok(1000));
+        assert_eq!(inflated(&packed, 500), Err(PageError::TooComplex));
+    }
+}

@@ -1,0 +1,342 @@
+//! Finds the lone characters of table cells by their ink.
+//!
+//! A single digit in a cell is the smallest thing on the page that matters, and the network, whose
+//! maps have a few pixels for it, overlooks some and gives others a box that is too small. Its ink
+//! is plain, though: a dark spot of a digit's size, on the height of a line in the same row, where
+//! the network suspects at least a little text.
+
+use super::detect::{EM_PER_BOX, Map, STRIDE, TextBox};
+use crate::geometry::Rect;
+
+/// Ink is darker than this share of its surroundings.
+const DARK: f32 = 0.78;
+
+/// Surroundings reach this many pixels to each side: more than two lines of text.
+const SURROUNDINGS: usize = 24;
+
+/// Digits and capitals are 0.63 to 0.75 em high in the fonts of such reports, plus blur.
+const HEIGHT: std::ops::Range<f32> = 0.5..0.95;
+
+/// From a slim "1" to two digits.
+const WIDTH: std::ops::Range<f32> = 0.08..1.25;
+
+/// A spot further from a line's height than this, in em, is in no row with it.
+const SAME_ROW: f32 = 0.3;
+
+/// Boxes shorter than this, in em of their row, hold one or two characters.
+const LONE: f32 = 1.6;
+
+/// Lone characters that the network is so sure of keep their place.
+const SURE: f32 = 0.85;
+
+/// What the network must suspect of a spot: next to nothing, but not nothing.
+const SUSPICION: f32 = 0.03;
+
+/// Spots this close, in em, are characters of one word.
+const WORD: f32 = 0.35;
+
+/// What a box extends beyond the ink at both ends, in em.
+const MARGIN: f32 = 0.15;
+
+/// A page as the network saw it: grey in 0..1 in rows of `width`, and page pixels per pixel.
+pub(super) struct Picture<'a> {
+    pub width: usize,
+    pub grey: &'a [f32],
+    pub scale: (f32, f32),
+}
+
+/// Adds boxes for lone characters that were overlooked, and replaces those of doubtful ones.
+pub(super) fn add(picture: &Picture, text: Map, rules: &[Rect], boxes: &mut Vec<TextBox>) {
+    let rows = Rows::of(boxes);
+    let suspicion = |rect: &Rect| peak(text, rect, picture.scale);
+    let (doubtful, sure): (Vec<TextBox>, Vec<TextBox>) = boxes.iter().partition(|line| {
+        let rect = line.rect();
+        rows.em_at(&rect).is_some_and(|em| line.length() < LONE * em && suspicion(&rect) < SURE)
+    });
+    let mut taken: Vec<Rect> = sure.iter().map(TextBox::rect).collect();
+    taken.extend(rules);
+    let mut found: Vec<TextBox> = Vec::new();
+    for spot in words(spots(picture, &taken), &rows) {
+        if suspicion(&spot.ink) >= SUSPICION {
+            found.push(spot.full_box(rows.slope));
+        }
+    }
+    let covered = |line: &&TextBox| found.iter().any(|lone| meets(&lone.rect(), &line.rect()));
+    let kept: Vec<TextBox> = doubtful.iter().filter(|line| !covered(line)).copied().collect();
+    *boxes = sure;
+    boxes.extend(kept);
+    boxes.append(&mut found);
+}
+
+fn meets(a: &Rect, b: &Rect) -> bool {
+    a.overlap_x(b) > 0.0 && a.overlap_y(b) > 0.0
+}
+
+/// The lines that tell the size and the height of what stands beside them.
+struct Rows {
+    /// Middle and em.
+    lines: Vec<(f32, f32, f32)>,
+    slope: f32,
+}
+
+impl Rows {
+    fn of(boxes: &[TextBox]) -> Self {
+        let long = boxes.iter().filter(|line| line.length() >= 1.5 * line.height());
+        let lines: Vec<(f32, f32, f32)> = long
+            .clone()
+            .map(|line| {
+                let centre = line.rect().centre();
+                (centre.x, centre.y, line.height() / EM_PER_BOX)
+            })
+            .collect();
+        let mut slopes: Vec<f32> =
+            long.map(|line| line.slope_at((line.left() + line.right()) / 2.0)).collect();
+        slopes.sort_by(f32::total_cmp);
+        Self { lines, slope: slopes.get(slopes.len() / 2).copied().unwrap_or(0.0) }
+    }
+
+    /// Size of the type of the line in whose row a box or spot lies: of several, the one whose
+    /// height fits best.
+    fn em_at(&self, rect: &Rect) -> Option<f32> {
+        let centre = rect.centre();
+        self.lines
+            .iter()
+            .map(|&(x, y, em)| ((y + self.slope * (centre.x - x) - centre.y).abs() / em, em))
+            .filter(|(off, _)| *off < SAME_ROW)
+            .min_by(|(a, _), (b, _)| a.total_cmp(b))
+            .map(|(_, em)| em)
+    }
+}
+
+/// The ink of a word, in page pixels, and the size of its row's type.
+struct Spot {
+    ink: Rect,
+    em: f32,
+}
+
+impl Spot {
+    /// The box of a line whose baseline the ink stands on.
+    fn full_box(&self, slope: f32) -> TextBox {
+        let (ink, em) = (&self.ink, self.em);
+        let rect = Rect::new(
+            ink.left - MARGIN * em,
+            ink.bottom - 1.1 * em,
+            ink.right + MARGIN * em,
+            ink.bottom + 0.3 * em,
+        );
+        let level = TextBox::level(&rect);
+        level.with_curve([rect.centre().y, slope * rect.width() / 2.0, 0.0])
+    }
+}
+
+/// Spots of a digit's height in a row with text, joined to words, without those as wide as lines.
+fn words(spots: Vec<Rect>, rows: &Rows) -> Vec<Spot> {
+    let mut words: Vec<Spot> = Vec::new();
+    for ink in spots {
+        let Some(em) = rows.em_at(&ink) else { continue };
+        if !HEIGHT.contains(&(ink.height() / em)) || ink.width() > WIDTH.end * em {
+            continue;
+        }
+        let next_to = |word: &&mut Spot| {
+            let apart = ink.left.max(word.ink.left) - ink.right.min(word.ink.right);
+            apart < WORD * em && ink.overlap_y(&word.ink) > 0.7 * ink.height()
+        };
+        match words.iter_mut().find(next_to) {
+            Some(word) => word.ink = word.ink.union(&ink),
+            None => words.push(Spot { ink, em }),
+        }
+    }
+    words.retain(|word| WIDTH.contains(&(word.ink.width() / word.em)));
+    words
+}
+
+/// Extents, in page pixels, of the dark spots outside of what is taken, from left to right.
+fn spots(picture: &Picture, taken: &[Rect]) -> Vec<Rect> {
+    let mut ink = ink(picture);
+    let (scale_x, scale_y) = picture.scale;
+    for rect in taken {
+        let columns = (rect.left / scale_x).floor().max(0.0) as usize
+            ..((rect.right / scale_x).ceil().max(0.0) as usize).min(picture.width);
+        let rows = (rect.top / scale_y).floor().max(0.0) as usize
+            ..(rect.bottom / scale_y).ceil().max(0.0) as usize;
+        for y in rows {
+            if let Some(row) = ink.get_mut(y * picture.width..(y + 1) * picture.width) {
+                row[columns.start.min(columns.end)..columns.end].fill(false);
+            }
+        }
+    }
+    let mut found = extents(&mut ink, picture.width);
+    for rect in &mut found {
+        *rect = Rect::new(
+            rect.left * scale_x,
+            rect.top * scale_y,
+            rect.right * scale_x,
+            rect.bottom * scale_y,
+        );
+    }
+    found.sort_by(|a, b| a.left.total_cmp(&b.left));
+    found
+}
+
+/// Pixels darker than their surroundings.
+fn ink(picture: &Picture) -> Vec<bool> {
+    let width = picture.width.max(1);
+    let height = picture.grey.len() / width;
+    // Sums over all that lies above and to the left make the mean of any rectangle cheap.
+    let mut sums = vec![0.0f64; (width + 1) * (height + 1)];
+    for (y, row) in picture.grey.chunks_exact(width).enumerate() {
+        let mut line = 0.0;
+        for (x, &grey) in row.iter().enumerate() {
+            line += f64::from(grey);
+            sums[(y + 1) * (width + 1) + x + 1] = sums[y * (width + 1) + x + 1] + line;
+        }
+    }
+    let sum = |x: usize, y: usize| sums[y * (width + 1) + x];
+    let mut ink = vec![false; width * height];
+    for (index, dark) in ink.iter_mut().enumerate() {
+        let (x, y) = (index % width, index / width);
+        let (left, right) = (x.saturating_sub(SURROUNDINGS), (x + SURROUNDINGS + 1).min(width));
+        let (top, bottom) = (y.saturating_sub(SURROUNDINGS), (y + SURROUNDINGS + 1).min(height));
+        let total = sum(right, bottom) - sum(left, bottom) - sum(right, top) + sum(left, top);
+        let mean = total / ((right - left) * (bottom - top)) as f64;
+        *dark = f64::from(picture.grey[index]) < f64::from(DARK) * mean;
+    }
+    ink
+}
+
+/// Extents of the 8-connected regions that are set; clears them.
+fn extents(set: &mut [bool], width: usize) -> Vec<Rect> {
+    let mut found = Vec::new();
+    let mut open = Vec::new();
+    for start in 0..set.len() {
+        if !set[start] {
+            continue;
+        }
+        set[start] = false;
+        open.push(start);
+        let (mut left, mut top, mut right, mut bottom) = (usize::MAX, usize::MAX, 0, 0);
+        while let Some(index) = open.pop() {
+            let (x, y) = (index % width, index / width);
+            (left, right) = (left.min(x), right.max(x + 1));
+            (top, bottom) = (top.min(y), bottom.max(y + 1));
+            for near_y in y.saturating_sub(1)..=y + 1 {
+                for near_x in x.saturating_sub(1)..=(x + 1).min(width - 1) {
+                    let near = near_y * width + near_x;
+                    if set.get(near) == Some(&true) {
+                        set[near] = false;
+                        open.push(near);
+                    }
+                }
+            }
+        }
+        found.push(Rect::new(left as f32, top as f32, right as f32, bottom as f32));
+    }
+    found
+}
+
+/// The highest probability of text within a rectangle of the page.
+fn peak(text: Map, rect: &Rect, (scale_x, scale_y): (f32, f32)) -> f32 {
+    let stride = STRIDE as f32;
+    let cell = |place: f32, scale: f32| (place.max(0.0) / scale / stride) as usize;
+    let mut highest = 0.0f32;
+    for y in cell(rect.top, scale_y)..=cell(rect.bottom, scale_y) {
+        for x in cell(rect.left, scale_x)..=cell(rect.right, scale_x).min(text.width.max(1) - 1) {
+            highest = highest.max(text.values.get(y * text.width + x).copied().unwrap_or(0.0));
+        }
+    }
+    highest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WIDTH: usize = 400;
+    const HEIGHT: usize = 200;
+
+    struct Scene {
+        grey: Vec<f32>,
+        text: Vec<f32>,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            Self {
+                grey: vec![0.9; WIDTH * HEIGHT],
+                text: vec![0.0; WIDTH / STRIDE * (HEIGHT / STRIDE)],
+            }
+        }
+
+        fn ink(mut self, rect: Rect) -> Self {
+            for y in rect.top as usize..rect.bottom as usize {
+                self.grey[y * WIDTH + rect.left as usize..y * WIDTH + rect.right as usize]
+                    .fill(0.2);
+            }
+            self
+        }
+
+        fn suspect(mut self, x: usize, y: usize, probability: f32) -> Self {
+            self.text[y / STRIDE * (WIDTH / STRIDE) + x / STRIDE] = probability;
+            self
+        }
+
+        fn add(&self, rules: &[Rect], mut boxes: Vec<TextBox>) -> Vec<Rect> {
+            let picture = Picture { width: WIDTH, grey: &self.grey, scale: (1.0, 1.0) };
+            let text = Map { width: WIDTH / STRIDE, values: &self.text };
+            add(&picture, text, rules, &mut boxes);
+            boxes.iter().map(TextBox::rect).collect()
+        }
+    }
+
+    /// A line of 15 px type whose baseline is at y = 100.
+    fn line() -> TextBox {
+        TextBox::level(&Rect::new(20.0, 83.5, 150.0, 104.5))
+    }
+
+    /// A "1" of that type.
+    fn digit() -> Rect {
+        Rect::new(300.0, 90.0, 303.0, 100.0)
+    }
+
+    #[test]
+    fn an_overlooked_digit_in_a_row_gets_the_box_of_its_row() {
+        let boxes = Scene::new().ink(digit()).suspect(300, 94, 0.06).add(&[], vec![line()]);
+        let [_, lone] = &boxes[..] else { panic!("two boxes: {boxes:?}") };
+        assert!((lone.top - 83.5).abs() < 0.1 && (lone.bottom - 104.5).abs() < 0.1, "{lone:?}");
+        assert!(lone.left < 299.0 && lone.right > 304.0, "{lone:?}");
+    }
+
+    #[test]
+    fn a_doubtful_box_is_replaced_and_a_sure_one_stays() {
+        let small = TextBox::level(&Rect::new(297.0, 92.0, 306.0, 100.0));
+        let scene = Scene::new().ink(digit()).suspect(300, 94, 0.6);
+        let boxes = scene.add(&[], vec![line(), small]);
+        assert_eq!(boxes.len(), 2);
+        assert!((boxes[1].height() - 21.0).abs() < 0.1, "{boxes:?}");
+        let boxes = scene.suspect(302, 94, 0.95).add(&[], vec![line(), small]);
+        assert_eq!(boxes[1], small.rect());
+    }
+
+    #[test]
+    fn ink_alone_is_no_text() {
+        // Nothing suspected; in no row; on a rule; of a speck's size; as high as a bracket.
+        let suspected = |rect: Rect| {
+            Scene::new().ink(rect).suspect(rect.left as usize, rect.centre().y as usize, 0.5)
+        };
+        let one = vec![line()];
+        assert_eq!(Scene::new().ink(digit()).add(&[], one.clone()).len(), 1);
+        assert_eq!(suspected(Rect::new(300.0, 40.0, 303.0, 50.0)).add(&[], one.clone()).len(), 1);
+        let rule = Rect::new(299.0, 0.0, 304.0, 200.0);
+        assert_eq!(suspected(digit()).add(&[rule], one.clone()).len(), 1);
+        assert_eq!(suspected(Rect::new(300.0, 93.0, 303.0, 96.0)).add(&[], one.clone()).len(), 1);
+        assert_eq!(suspected(Rect::new(300.0, 80.0, 303.0, 108.0)).add(&[], one).len(), 1);
+    }
+
+    #[test]
+    fn two_digits_make_one_word() {
+        let scene = Scene::new().ink(digit()).ink(Rect::new(306.0, 90.0, 312.0, 100.0));
+        let boxes = scene.suspect(306, 94, 0.2).add(&[], vec![line()]);
+        assert_eq!(boxes.len(), 2);
+        assert!(boxes[1].right > 312.0, "{boxes:?}");
+    }
+}
