@@ -39,14 +39,14 @@ fn scan_is_answered_in_the_contracts_json_and_drawn() {
 
     let report = &json["data"]["info"][0];
     assert_eq!(report["cic_code"], truth("scan")["cic_code"]);
-    assert_eq!(report["outstanding_loans"].as_array().map(Vec::len), Some(12));
+    assert_eq!(report["customers_look_up"].as_array().map(Vec::len), Some(12));
 
     let pages: Vec<&str> =
         report["imgs"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
     assert_eq!(pages.len(), 3);
     let page = BASE64_STANDARD.decode(pages[0]).expect("base64");
     assert!(image::load_from_memory(&page).is_ok());
-    let table = report["outstanding_loans_image"].as_str().expect("a picture");
+    let table = report["customers_look_up_image"].as_str().expect("a picture");
     assert!(!table.is_empty());
 
     let meta = &json["meta"];
