@@ -62,6 +62,12 @@ fn words_parted_by_moves_alone_get_blanks() {
 }
 
 #[test]
+fn a_blank_forgotten_among_blanks_is_put_back() {
+    let content = "BT /F1 10 Tf 72 700 Td [(Thong tin ve hop dong tin) -278 (dung)] TJ ET";
+    assert_eq!(lines(content), ["Thong tin ve hop dong tin dung"]);
+}
+
+#[test]
 fn pieces_of_one_rule_are_one_rule() {
     let pieces: String = (0..5).map(|i| format!("{} 600 100 0.75 re f ", 50 + 100 * i)).collect();
     let strokes = "0.5 w 50 500 m 550 500 l S 50 500 m 50 600 l S";

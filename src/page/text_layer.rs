@@ -513,17 +513,20 @@ fn break_row(row: &[Drawn], rules: &[Rule], spacing: Spacing, lines: &mut Vec<Li
         if let Some(last) = &line.last {
             let gap = glyph.left - last.right;
             let em = last.em.max(glyph.em);
-            let widest = match spacing {
-                // A browser puts no blank between two cells, and a justified blank is wide.
-                Spacing::Explicit if last.blank || glyph.is_blank() => 0.8,
-                Spacing::Explicit => 0.3,
-                Spacing::Gaps => 0.9,
+            // Gaps, in em, from which there is a blank, and from which there is another cell.
+            let (blank, cell) = match spacing {
+                // Nothing is missing beside a blank, and a justified blank is wide.
+                Spacing::Explicit if last.blank || glyph.is_blank() => (f32::MAX, 0.8),
+                // Between two cells a browser puts no blank; but other programs forget some where
+                // the font changes, and the narrowest measures 0.25 em.
+                Spacing::Explicit => (0.2, 0.35),
+                Spacing::Gaps => (0.15, 0.9),
             };
             let ruled = gap > 0.0 && rule_between(rules, last.ink_right, glyph);
             let sizes = last.em.min(glyph.em) < 0.6 * em && gap > 0.1 * em;
-            if gap > widest * em || ruled || sizes {
+            if gap > cell * em || ruled || sizes {
                 lines.extend(line.finish());
-            } else if spacing == Spacing::Gaps && gap > 0.15 * em {
+            } else if gap > blank * em {
                 line.blank(last.right, glyph.left);
             }
         }

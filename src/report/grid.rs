@@ -10,6 +10,8 @@ use crate::geometry::Rect;
 
 /// A header's cell must resemble its wording at least so much.
 const ALIKE: f32 = 0.72;
+/// In a row that is a header by its other cells, so much is enough.
+const ALIKE_IN_HEADER: f32 = 0.45;
 
 /// A table's body: its pieces with the column each stands in.
 pub(super) struct Grid<R> {
@@ -176,10 +178,17 @@ fn header<R: Copy + PartialEq>(
     least: usize,
 ) -> Vec<HeaderCell<R>> {
     let figure = |piece: &&Piece| {
-        !is_note(piece) && piece.text.chars().filter(char::is_ascii_digit).count() > 0
+        let figures = piece.key.chars().filter(char::is_ascii_digit).count();
+        !is_note(piece) && figures > 0 && figures * 2 >= piece.key.chars().count()
     };
-    let end = pieces.iter().find(figure).map_or(f32::MAX, |piece| piece.y() + 0.8 * piece.em());
-    let mut candidates: Vec<(f32, HeaderCell<R>)> = Vec::new();
+    // A row with two figures is the body's; a single one can be a page's number or date.
+    let end = rows(pieces)
+        .iter()
+        .find(|row| row.iter().filter(|piece| figure(piece)).count() >= 2)
+        .and_then(|row| row.iter().find(|piece| figure(piece)))
+        .or(pieces.iter().find(figure).as_ref())
+        .map_or(f32::MAX, |piece| piece.y() + 0.8 * piece.em());
+    let mut candidates: Vec<(f32, f32, HeaderCell<R>)> = Vec::new();
     for (start, piece) in pieces.iter().enumerate() {
         if piece.y() > end || figure(&piece) {
             continue;
@@ -191,20 +200,24 @@ fn header<R: Copy + PartialEq>(
                 .iter()
                 .map(|(role, wordings)| (*role, words::best(&key, wordings)))
                 .max_by(|a, b| a.1.total_cmp(&b.1));
-            let Some((role, alike)) = found.filter(|(_, alike)| *alike >= ALIKE) else { continue };
+            let Some((role, alike)) = found.filter(|(_, alike)| *alike >= ALIKE_IN_HEADER) else {
+                continue;
+            };
             let at = stack.iter().fold(piece.at, |at, piece| at.union(&piece.at));
             let weight = alike + 0.004 * key.chars().count() as f32;
-            candidates.push((weight, HeaderCell { role, at, members }));
+            candidates.push((weight, alike, HeaderCell { role, at, members }));
         }
     }
     candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
     let mut cells: Vec<HeaderCell<R>> = Vec::new();
-    for (_, cell) in candidates {
-        let free = cells.iter().all(|other| {
+    let free = |cells: &[HeaderCell<R>], cell: &HeaderCell<R>| {
+        cells.iter().all(|other| {
             other.role != cell.role && !other.members.iter().any(|i| cell.members.contains(i))
-        });
-        if free {
-            cells.push(cell);
+        })
+    };
+    for (_, alike, cell) in &candidates {
+        if *alike >= ALIKE && free(&cells, cell) {
+            cells.push(cell.clone());
         }
     }
     // A header is one row: what matches far from the others is a word of the body.
@@ -212,6 +225,15 @@ fn header<R: Copy + PartialEq>(
     cells.retain(|cell| (cell.at.centre().y - middle).abs() < 2.5 * cell.at.height().max(16.0));
     if cells.len() < least {
         return Vec::new();
+    }
+    let top = cells.iter().map(|cell| cell.at.top).fold(f32::MAX, f32::min);
+    let bottom = cells.iter().map(|cell| cell.at.bottom).fold(f32::MIN, f32::max);
+    for (_, _, cell) in &candidates {
+        let inside = (top - 4.0..=bottom + 4.0).contains(&cell.at.centre().y);
+        let beside = cells.iter().all(|other| other.at.overlap_x(&cell.at) <= 0.0);
+        if inside && beside && free(&cells, cell) {
+            cells.push(cell.clone());
+        }
     }
     cells.sort_by(|a, b| a.at.centre().x.total_cmp(&b.at.centre().x));
     cells

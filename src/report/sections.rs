@@ -302,7 +302,7 @@ fn mark_of(row: &[&Piece], below: Option<&[&Piece]>, margin: f32) -> Option<(Mar
     });
     match (alone, wrapped) {
         (None, Some((kind, _))) => Some((Mark::Heading(kind), 2)),
-        (Some((_, least)), Some((kind, alike))) if alike >= least.max(0.9) => {
+        (Some((_, least)), Some((kind, alike))) if alike >= (least - 0.04).max(0.9) => {
             Some((Mark::Heading(kind), 2))
         }
         (Some((kind, _)), _) => Some((Mark::Heading(kind), 1)),

@@ -137,11 +137,11 @@ fn amount_is_valid(text: &str) -> bool {
 
 /// The three characters of a missing figure, however they were read.
 fn missing_figure(text: &str) -> Option<String> {
-    let dash = |c| matches!(c, '-' | '–' | '_' | '~' | '—');
-    let mut inner = text.chars().filter(|c| !matches!(c, '(' | ')' | '{' | '}' | '[' | ']'));
-    let bracketed = text.starts_with(['(', '{', '[']) || text.ends_with([')', '}', ']']);
-    (bracketed && inner.next().is_some_and(dash) && inner.next().is_none())
-        .then(|| "(-)".to_owned())
+    let bracket = |c: char| matches!(c, '(' | ')' | '{' | '}' | '[' | ']');
+    let mut inner = text.chars().filter(|c| !bracket(*c));
+    let bracketed = text.starts_with(bracket) || text.ends_with(bracket);
+    let dash = inner.next().is_none_or(|c| !c.is_alphanumeric());
+    (bracketed && dash && inner.next().is_none()).then(|| "(-)".to_owned())
 }
 
 fn shaped(text: String, folded: usize, valid: bool) -> Shaped {

@@ -365,7 +365,7 @@ impl Strip {
 /// The page without specks that were taken for text: a lone stroke, or a letter or two that the
 /// reader itself does not believe in.
 fn without_noise(page: &PageText) -> PageText {
-    const DOUBTED: f32 = 0.5;
+    const DOUBTED: f32 = 0.35;
     let is_text = |line: &&Line| {
         let said: Vec<&Char> = line.chars.iter().filter(|c| c.value != ' ').collect();
         let believed = said.iter().map(|c| c.confidence).fold(0.0, f32::max);
@@ -486,7 +486,10 @@ fn is_furniture(text: &str, key: &str) -> bool {
     if rest.is_some_and(|rest| rest.len() <= 6 && rest.chars().all(|c| c.is_ascii_digit())) {
         return true;
     }
-    let date = shapes::find_date(text).is_some();
+    let digits = key.chars().filter(char::is_ascii_digit).count();
+    // A date or a time, misread ones too.
+    let date =
+        shapes::find_date(text).is_some() || (digits >= 6 && plain.contains(['/', ':', '-']));
     let letters = key.chars().filter(|c| c.is_alphabetic()).count();
     if date && (letters <= 2 || key.starts_with("ngayin")) {
         return true;

@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from . import lines, pool
-from .alphabet import decode, encode
+from .alphabet import MARKS, decode, encode
 from .nets import TIME_STRIDE, Recogniser
 from .schedule import Average, Run, rate
 
@@ -30,6 +30,13 @@ VALUE = set("0123456789.,/-:() ")
 def is_value(text: str) -> bool:
     """Amounts, dates, codes and numbers: digits with the punctuation that goes with them."""
     return any(c.isdigit() for c in text) and set(text) <= VALUE
+
+
+def emphasis(text: str) -> float:
+    """How much more often than its share a text is trained on: what is rare on paper, or a value's worth in few pixels."""
+    if set(text) <= set(MARKS):
+        return 10.0
+    return 1.5 if is_value(text) or len(text) < 4 or text.isupper() else 1.0
 
 
 class Sampler:
@@ -49,8 +56,8 @@ class Sampler:
         self.where = [(shard, n) for shard in self.shards.values() for n in range(len(shard.texts))]
         texts = [shard.texts[n] for shard, n in self.where]
         often = Counter(texts)
-        weights = np.array([often[text] ** -0.55 for text in texts])
-        weights *= [1.5 if is_value(t) else 1.3 if len(t) < 4 or t.isupper() else 1.0 for t in texts]
+        weights = np.array([often[text] ** -0.3 for text in texts])
+        weights *= [emphasis(text) for text in texts]
         drawn = np.array([shard.kinds[n] == "drawn" for shard, n in self.where])
         if 0 < drawn.sum() < len(drawn):
             share = max(DRAWN_SHARE, 1 - (~drawn).sum() / PAGE_LINES_ENOUGH)
