@@ -140,9 +140,8 @@ fn missing_figure(text: &str) -> Option<String> {
     let bracket = |c: char| matches!(c, '(' | ')' | '{' | '}' | '[' | ']');
     let mut inner = text.chars().filter(|c| !bracket(*c));
     let bracketed = text.starts_with(bracket) || text.ends_with(bracket);
-    let dash = inner.next().is_none_or(|c| !c.is_alphanumeric());
-    let whole = text.chars().count() >= 2;
-    (whole && bracketed && dash && inner.next().is_none()).then(|| "(-)".to_owned())
+    let dash = inner.next().is_some_and(|c| !c.is_alphanumeric());
+    (bracketed && dash && inner.next().is_none()).then(|| "(-)".to_owned())
 }
 
 fn shaped(text: String, folded: usize, valid: bool) -> Shaped {

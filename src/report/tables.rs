@@ -300,22 +300,36 @@ pub(super) fn bad_debts(strip: &Strip) -> RowsRead {
     let heights: Vec<f32> = rows.iter().map(|row| row_height(row)).collect();
     let numbers = grid.column(Column::Number, Shape::Count);
     let names = grid.lines(Column::Lender);
-    let holders: Vec<f32> = if numbers.is_empty() {
-        blocks(&grid.strip, &names)
-    } else {
-        numbers.iter().map(|line| line_height(line)).collect()
-    };
+    // A lender has a number and a name; where one of the two was not read, the other stands.
+    let columns = [numbers.iter().map(|l| line_height(l)).collect(), blocks(&grid.strip, &names)];
+    let lenders = align::rows(&columns, grid.strip.em(), |_, _, _| 0);
+    let numbered = |lender: &Vec<Option<usize>>| lender.first().copied().flatten();
+    let lenders: Vec<Vec<Option<usize>>> =
+        if lenders.len() > numbers.len() + 1 && !numbers.is_empty() {
+            // Blocks of names that match no number are lines of one name set far apart.
+            lenders.into_iter().filter(|lender| numbered(lender).is_some()).collect()
+        } else {
+            lenders
+        };
+    let holders: Vec<f32> = lenders
+        .iter()
+        .filter_map(|lender| {
+            lender.iter().zip(&columns).find_map(|(entry, column)| column.get((*entry)?).copied())
+        })
+        .collect();
     let at = names.first().or(numbers.first()).and_then(|line| line.first());
     let x = at.map_or(0.0, |piece| piece.at.left + piece.em());
     let beside = rows.iter().flatten().flatten().next().map_or(x, Piece::x);
     let held = held_by(&grid.strip, x, beside, &heights, &holders, |_, _, _| 0.0);
-    let lenders = worded(&grid.strip, &names, &holders);
+    let named = worded(&grid.strip, &names, &holders);
     rows.iter()
         .zip(held)
         .map(|(row, holder)| {
             let pieces = |column: usize| row.get(column).map_or(&[][..], Vec::as_slice);
-            let number = holder.and_then(|holder| numbers.get(holder));
-            let lender = holder.and_then(|holder| lenders.get(holder));
+            let number = holder
+                .and_then(|holder| numbered(lenders.get(holder)?))
+                .and_then(|entry| numbers.get(entry));
+            let lender = holder.and_then(|holder| named.get(holder));
             vec![
                 plain(pieces(0), Shape::Date),
                 plain(pieces(1), Shape::Count),
