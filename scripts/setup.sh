@@ -102,6 +102,7 @@ fonts() {
 # PyTorch weighs gigabytes, and only training needs it.
 test_tools() {
     want mosquitto -- env PATH="$PATH:/usr/sbin" which mosquitto
+    want mosquitto-clients -- which mosquitto_sub
     fonts
     venv .cache/python '^torch'
 }

@@ -9,7 +9,7 @@ use super::detect::{EM_PER_BOX, Map, STRIDE, TextBox};
 use crate::geometry::Rect;
 
 /// Ink is darker than this share of its surroundings.
-const DARK: f32 = 0.78;
+const DARK: f32 = 0.85;
 
 /// Surroundings reach this many pixels to each side: more than two lines of text.
 const SURROUNDINGS: usize = 24;
@@ -17,14 +17,17 @@ const SURROUNDINGS: usize = 24;
 /// Digits and capitals are 0.63 to 0.75 em high in the fonts of such reports, plus blur.
 const HEIGHT: std::ops::Range<f32> = 0.5..0.95;
 
-/// From a slim "1" to two digits.
-const WIDTH: std::ops::Range<f32> = 0.08..1.25;
+/// From a slim "1" to an amount whose digits run together.
+const WIDTH: std::ops::Range<f32> = 0.08..4.0;
 
 /// A spot further from a line's height than this, in em, is in no row with it.
 const SAME_ROW: f32 = 0.3;
 
 /// Boxes shorter than this, in em of their row, hold one or two characters.
 const LONE: f32 = 1.6;
+
+/// Boxes higher than this, in em of the lines nearby, hold two lines that the network merged.
+const MERGED: f32 = 1.6 * EM_PER_BOX;
 
 /// Lone characters that the network is so sure of keep their place.
 const SURE: f32 = 0.85;
@@ -51,7 +54,9 @@ pub(super) fn add(picture: &Picture, text: Map, rules: &[Rect], boxes: &mut Vec<
     let suspicion = |rect: &Rect| peak(text, rect, picture.scale);
     let (doubtful, sure): (Vec<TextBox>, Vec<TextBox>) = boxes.iter().partition(|line| {
         let rect = line.rect();
-        rows.em_at(&rect).is_some_and(|em| line.length() < LONE * em && suspicion(&rect) < SURE)
+        let lone = |em| line.length() < LONE * em && suspicion(&rect) < SURE;
+        rows.em_at(&rect).is_some_and(lone)
+            || rows.em_near(&rect).is_some_and(|em| line.height() > MERGED * em)
     });
     let mut taken: Vec<Rect> = sure.iter().map(TextBox::rect).collect();
     taken.extend(rules);
@@ -105,6 +110,13 @@ impl Rows {
             .filter(|(off, _)| *off < SAME_ROW)
             .min_by(|(a, _), (b, _)| a.total_cmp(b))
             .map(|(_, em)| em)
+    }
+
+    /// Size of the type of the nearest line above or below.
+    fn em_near(&self, rect: &Rect) -> Option<f32> {
+        let y = rect.centre().y;
+        let off = |line: &&(f32, f32, f32)| (line.1 - y).abs();
+        self.lines.iter().min_by(|a, b| off(a).total_cmp(&off(b))).map(|&(_, _, em)| em)
     }
 }
 
@@ -330,6 +342,17 @@ mod tests {
         assert_eq!(suspected(digit()).add(&[rule], one.clone()).len(), 1);
         assert_eq!(suspected(Rect::new(300.0, 93.0, 303.0, 96.0)).add(&[], one.clone()).len(), 1);
         assert_eq!(suspected(Rect::new(300.0, 80.0, 303.0, 108.0)).add(&[], one).len(), 1);
+    }
+
+    #[test]
+    fn two_lines_in_one_box_are_parted() {
+        let next = TextBox::level(&Rect::new(20.0, 104.5, 150.0, 125.5));
+        let merged = TextBox::level(&Rect::new(297.0, 83.5, 306.0, 125.5));
+        let scene = Scene::new().ink(digit()).ink(Rect::new(300.0, 111.0, 303.0, 121.0));
+        let scene = scene.suspect(300, 94, 0.9).suspect(300, 114, 0.9);
+        let boxes = scene.add(&[], vec![line(), next, merged]);
+        assert_eq!(boxes.len(), 4);
+        assert!(boxes.iter().all(|rect| rect.height() < 21.5), "{boxes:?}");
     }
 
     #[test]

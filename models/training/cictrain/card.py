@@ -138,8 +138,10 @@ Multiplications: a page of 896 x 1280 px, a line of 320 px.
 ## Data
 Nothing but pages that `cictrain` draws: reports of all shapes with made-up people, set in the Vietnamese fonts that Debian
 packages, rendered at 100 to 300 dpi, degraded as scanners, copiers, fax machines and cameras do; line crops are cut with
-the errors of a detector; a quarter of the lines is drawn alone from random text. No real report, no person's data, no
-pretrained weights, no sample of another origin, in training, calibration or choice.
+the errors of a detector; lines drawn alone from random text come first, and later make up about a third of what is trained
+on. No real report, no person's data, no pretrained weights, and no paper of another origin in training, calibration or the
+choice of a recipe. Two of the project's sample pages were read with early models to find faults: that boxes of sloping lines
+come out too tall, which the crops now imitate.
 
 ## Training
 {trained}
@@ -150,8 +152,8 @@ validation data (detector: lines found - stray / 2 + rules F1 / 5; recogniser: l
 {recipes}
 
 ## Accuracy
-On generated validation pages whose seeds are never trained on; they share the generator, so real paper will differ. The
-engine's own `cic-kiosk eval` measures whole documents of another origin.
+On generated validation pages whose seeds are never trained on; they share the generator, so real paper will differ, and the
+int8 recipe was chosen on part of them. The engine's own `cic-kiosk eval` measures whole documents of another origin.
 
 ### Detector
 Lines found: a box of its own with IoU >= 0.6. Merged: shares its box with another line. Split: lies in several boxes.

@@ -1,0 +1,10 @@
+//! The program as its users run it.
+
+#[path = "../fixtures/mod.rs"]
+mod fixtures;
+
+mod bad_input;
+mod demo;
+mod eval;
+mod extract;
+mod kiosk;
