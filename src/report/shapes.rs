@@ -42,7 +42,7 @@ pub struct Shaped {
 fn look_alike(c: char) -> Option<char> {
     match c {
         'O' | 'o' | 'Q' | 'Ơ' | 'Ô' | 'ơ' | 'ô' | 'D' => Some('0'),
-        'l' | 'I' | '|' | '!' | 'i' | 'ỉ' | 'í' | 'ì' => Some('1'),
+        'l' | 'I' | '|' | '!' | '[' | ']' | 'i' | 'ỉ' | 'í' | 'ì' => Some('1'),
         'Z' | 'z' => Some('2'),
         'S' | 's' => Some('5'),
         'b' => Some('6'),
@@ -140,7 +140,7 @@ fn missing_figure(text: &str) -> Option<String> {
     let bracket = |c: char| matches!(c, '(' | ')' | '{' | '}' | '[' | ']');
     let mut inner = text.chars().filter(|c| !bracket(*c));
     let bracketed = text.starts_with(bracket) || text.ends_with(bracket);
-    let dash = inner.next().is_none_or(|c| !c.is_alphanumeric());
+    let dash = inner.next().is_some_and(|c| !c.is_alphanumeric());
     (bracketed && dash && inner.next().is_none()).then(|| "(-)".to_owned())
 }
 
