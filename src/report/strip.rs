@@ -191,7 +191,7 @@ impl Strip {
             if let (Some((to_left, to_right)), Some(Some((left, right)))) =
                 (target, edges.get(index))
             {
-                scale = (to_right - to_left) / (right - left) * scale;
+                scale *= (to_right - to_left) / (right - left);
                 dx = to_left - left / (WIDTH / page.width.max(1) as f32) * scale;
             }
             let last = kept.iter().map(|line| line.rect.bottom).fold(first, f32::max);

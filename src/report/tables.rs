@@ -486,6 +486,10 @@ pub(super) fn vamc(strip: &Strip) -> Value {
     if let Some(amount) = amounts.iter().find_map(|row| row.first().filter(|c| !c.is_empty())) {
         return cell(amount, Shape::Amount);
     }
+    if fields::labels(&strip.pieces, VAMC).labels.len() >= 2 {
+        // A table whose amount was not read is no sentence.
+        return Value::default();
+    }
     let mut sentence: Vec<&Piece> = Vec::new();
     for row in rows(strip.pieces.iter().filter(|piece| !fields::is_note(piece))) {
         let near = sentence.last().is_none_or(|last| {
