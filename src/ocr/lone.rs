@@ -32,8 +32,12 @@ const MERGED: f32 = 1.6 * EM_PER_BOX;
 /// Lone characters that the network is so sure of keep their place.
 const SURE: f32 = 0.85;
 
-/// What the network must suspect of a spot: next to nothing, but not nothing.
+/// What the network must suspect of a spot in a row with text: next to nothing, but not nothing.
 const SUSPICION: f32 = 0.03;
+
+/// What it must suspect of a spot in a row without other text, such as a table's only row of
+/// which every cell holds a digit.
+const SUSPICION_ALONE: f32 = 0.15;
 
 /// Spots this close, in em, are characters of one word.
 const WORD: f32 = 0.35;
@@ -61,10 +65,12 @@ pub(super) fn add(picture: &Picture, text: Map, rules: &[Rect], boxes: &mut Vec<
     let mut taken: Vec<Rect> = sure.iter().map(TextBox::rect).collect();
     taken.extend(rules);
     let mut found: Vec<TextBox> = Vec::new();
-    for spot in words(spots(picture, &taken), &rows) {
-        if suspicion(&spot.ink) >= SUSPICION {
-            found.push(spot.full_box(rows.slope));
-        }
+    let em = |ink: &Rect| match rows.em_at(ink) {
+        Some(em) => (suspicion(ink) >= SUSPICION).then_some(em),
+        None => rows.em_near(ink).filter(|_| suspicion(ink) >= SUSPICION_ALONE),
+    };
+    for word in words(spots(picture, &taken), em) {
+        found.push(word.full_box(rows.slope));
     }
     let covered = |line: &&TextBox| found.iter().any(|lone| meets(&lone.rect(), &line.rect()));
     let kept: Vec<TextBox> = doubtful.iter().filter(|line| !covered(line)).copied().collect();
@@ -141,11 +147,13 @@ impl Spot {
     }
 }
 
-/// Spots of a digit's height in a row with text, joined to words, without those as wide as lines.
-fn words(spots: Vec<Rect>, rows: &Rows) -> Vec<Spot> {
+/// Spots of a digit's height, joined to words, without those as wide as lines.
+///
+/// `em` is the size of the type where a spot lies, none where it is no text.
+fn words(spots: Vec<Rect>, em: impl Fn(&Rect) -> Option<f32>) -> Vec<Spot> {
     let mut words: Vec<Spot> = Vec::new();
     for ink in spots {
-        let Some(em) = rows.em_at(&ink) else { continue };
+        let Some(em) = em(&ink) else { continue };
         if !HEIGHT.contains(&(ink.height() / em)) || ink.width() > WIDTH.end * em {
             continue;
         }
@@ -330,10 +338,18 @@ mod tests {
     }
 
     #[test]
+    fn a_digit_in_a_row_of_its_own_takes_the_size_of_the_line_nearby() {
+        let digit = Rect::new(300.0, 120.0, 303.0, 130.0);
+        let boxes = Scene::new().ink(digit).suspect(300, 124, 0.3).add(&[], vec![line()]);
+        assert_eq!(boxes.len(), 2);
+        assert!((boxes[1].height() - 21.0).abs() < 0.1, "{boxes:?}");
+    }
+
+    #[test]
     fn ink_alone_is_no_text() {
         // Nothing suspected; in no row; on a rule; of a speck's size; as high as a bracket.
         let suspected = |rect: Rect| {
-            Scene::new().ink(rect).suspect(rect.left as usize, rect.centre().y as usize, 0.5)
+            Scene::new().ink(rect).suspect(rect.left as usize, rect.centre().y as usize, 0.1)
         };
         let one = vec![line()];
         assert_eq!(Scene::new().ink(digit()).add(&[], one.clone()).len(), 1);
