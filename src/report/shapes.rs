@@ -392,8 +392,8 @@ mod tests {
 
     #[test]
     fn words_are_never_taken_for_digits() {
-        assert_eq!(put(Shape::Amount, "Sol").2, false);
-        assert_eq!(put(Shape::Digits(8), "SIOBLISO").2, false);
+        assert!(!put(Shape::Amount, "Sol").2);
+        assert!(!put(Shape::Digits(8), "SIOBLISO").2);
     }
 
     #[test]
@@ -404,8 +404,8 @@ mod tests {
 
     #[test]
     fn date_must_be_a_day_that_exists() {
-        assert_eq!(put(Shape::Date, "29/02/2024").2, true);
-        assert_eq!(put(Shape::Date, "29/02/2023").2, false);
+        assert!(put(Shape::Date, "29/02/2024").2);
+        assert!(!put(Shape::Date, "29/02/2023").2);
         assert_eq!(put(Shape::Date, "21/08l2021"), ("21/08/2021".to_owned(), 1, true));
         assert_eq!(put(Shape::Date, "21 /08/ 2021"), ("21/08/2021".to_owned(), 0, true));
     }
@@ -423,9 +423,9 @@ mod tests {
 
     #[test]
     fn identities_are_joined_as_printed() {
-        assert_eq!(put(Shape::Identity, "079129940620 / 107882018").2, true);
+        assert!(put(Shape::Identity, "079129940620 / 107882018").2);
         assert_eq!(put(Shape::Identity, "079129940620/ 107882018").0, "079129940620 / 107882018");
-        assert_eq!(put(Shape::Identity, "12345").2, false);
+        assert!(!put(Shape::Identity, "12345").2);
     }
 
     #[test]
