@@ -32,7 +32,7 @@ const LINES_TO_TURN: usize = 8;
 
 /// Lines that the recogniser itself believes in less than this, on average, are stains, stamps and
 /// pictures, not text.
-const READABLE: f32 = 0.35;
+const READABLE: f32 = 0.5;
 
 /// What was read on a page.
 #[derive(Clone, Debug, Default, PartialEq)]

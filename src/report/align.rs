@@ -264,8 +264,8 @@ fn partition_one(
                         Rest::Middle => (rows[from] + rows[i - 1]) / 2.0,
                     };
                     let mut cost = best[from][j - 1].0 + ((at - holder).abs() / em).min(6.0);
-                    for row in from..i {
-                        cost += 2.0 * rules(rows[row], j - 1).min(2) as f32;
+                    for (row, y) in rows.iter().enumerate().take(i).skip(from) {
+                        cost += 2.0 * rules(*y, j - 1).min(2) as f32;
                         if row > from && parted(row).0 {
                             cost += RULED;
                         }

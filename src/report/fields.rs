@@ -272,7 +272,8 @@ pub(super) fn is_note(piece: &Piece) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::{Char, Line, PageText};
+    use crate::report::fixture::strip;
+    use crate::report::strip::text_of;
 
     #[derive(Clone, Copy, Debug, PartialEq)]
     enum Role {
@@ -289,34 +290,10 @@ mod tests {
         (Role::Rank, &["hang", "hangtindung"]),
     ];
 
-    fn strip(lines: &[(&str, f32, f32)]) -> Strip {
-        let lines = lines.iter().map(|&(text, left, top)| {
-            let chars: Vec<Char> = text
-                .chars()
-                .enumerate()
-                .map(|(i, value)| {
-                    let left = left + 8.0 * i as f32;
-                    Char { value, left, right: left + 8.0, confidence: 1.0 }
-                })
-                .collect();
-            let right = left + 8.0 * chars.len() as f32;
-            Line { rect: Rect::new(left, top, right, top + 22.0), chars }
-        });
-        Strip::of(&[PageText {
-            page: 0,
-            width: 1000,
-            height: 1400,
-            lines: lines.collect(),
-            rules: Vec::new(),
-        }])
-    }
-
     fn values(lines: &[(&str, f32, f32)]) -> Vec<(Role, String)> {
         let strip = strip(lines);
         let fields = beside(&strip, labels(&strip.pieces, WANTED));
-        let text = |field: &Field<Role>| {
-            super::super::strip::text_of(&field.value.iter().collect::<Vec<_>>())
-        };
+        let text = |field: &Field<Role>| text_of(&field.value.iter().collect::<Vec<_>>());
         fields.iter().map(|field| (field.role, text(field))).collect()
     }
 

@@ -4,7 +4,7 @@
 
 use super::fields::{Wanted, is_note, stacks};
 use super::shapes::Shape;
-use super::strip::{Piece, Strip, rows};
+use super::strip::{Piece, Strip, rows, text_of};
 use super::words;
 use crate::geometry::Rect;
 
@@ -85,13 +85,21 @@ impl<R: Copy + PartialEq> Grid<R> {
         columns.is_some().then_some(Self { strip: body, cells, roles })
     }
 
-    /// The visual lines of a column whose text could have the shape, from top to bottom.
+    /// The visual lines of a column whose text could have the shape, from top to bottom. Of a
+    /// line with a stray piece beside the value, the value alone.
     pub fn column(&self, role: R, shape: Shape) -> Vec<Vec<Piece>> {
         self.lines(role)
             .into_iter()
-            .filter(|line| {
-                let pieces: Vec<&Piece> = line.iter().collect();
-                shape.resembles(&super::strip::text_of(&pieces))
+            .filter_map(|line| {
+                let text = text_of(&line.iter().collect::<Vec<_>>());
+                if shape.put(&text).valid {
+                    return Some(line);
+                }
+                let alone = line.iter().find(|piece| shape.put(&piece.text).valid).cloned();
+                match alone {
+                    Some(piece) => Some(vec![piece]),
+                    None => shape.resembles(&text).then_some(line),
+                }
             })
             .collect()
     }

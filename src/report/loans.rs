@@ -348,3 +348,129 @@ fn is_column_head(row: &[&Piece]) -> bool {
     const HEADS: &[&str] = &["chitieu", "vnd", "usd", "sotien", "loaiduno", "sotienvnd"];
     row.iter().all(|piece| words::best(&piece.key, HEADS) > 0.7)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture::{page, ruled, strip};
+
+    const HEADER: [(&str, f32, f32); 6] = [
+        ("STT", 30.0, 100.0),
+        ("Mã TCTD", 90.0, 100.0),
+        ("Tên TCTD", 260.0, 100.0),
+        ("Loại dư nợ", 520.0, 100.0),
+        ("Số tiền", 740.0, 100.0),
+        ("Tổng cộng VND", 840.0, 100.0),
+    ];
+
+    /// "1 | 01348002 | Sài Gòn - Hà Nội | Dư nợ …=4,028; … | 4,444"
+    fn printed(rows: &RowsRead) -> Vec<String> {
+        let cell = |cell: &Cell| match cell {
+            Cell::Plain(value) => value.text.clone(),
+            Cell::Debts(debts) => {
+                let debts: Vec<String> =
+                    debts.iter().map(|d| format!("{}={}", d.name, d.amount.text)).collect();
+                debts.join("; ")
+            }
+        };
+        rows.iter().map(|row| row.iter().map(cell).collect::<Vec<_>>().join(" | ")).collect()
+    }
+
+    #[test]
+    fn lender_that_spans_grid_rows_gets_the_debts_beside_it() {
+        let body = [
+            ("Dư nợ cho vay trung", 500.0, 130.0),
+            ("4,028", 750.0, 141.0),
+            ("hạn", 500.0, 152.0),
+            ("1", 40.0, 163.0),
+            ("01348002", 85.0, 163.0),
+            ("Sài Gòn - Hà Nội", 200.0, 163.0),
+            ("4,028", 880.0, 163.0),
+            ("- Dư nợ nghi ngờ:", 500.0, 185.0),
+            ("4,028", 750.0, 185.0),
+            ("2", 40.0, 225.0),
+            ("79321001", 85.0, 225.0),
+            ("Quân đội", 200.0, 225.0),
+            ("Dư nợ cho vay khác", 500.0, 225.0),
+            ("66", 770.0, 225.0),
+            ("66", 900.0, 225.0),
+            ("Tổng cộng các TCTD", 200.0, 260.0),
+            ("4,094", 880.0, 260.0),
+        ];
+        let rows = loans(&strip(&[&HEADER[..], &body].concat()));
+        assert_eq!(
+            printed(&rows),
+            [
+                "1 | 01348002 | Sài Gòn - Hà Nội | Dư nợ cho vay trung hạn=4,028; Dư nợ nghi ngờ=4,028 | 4,028",
+                "2 | 79321001 | Quân đội | Dư nợ cho vay khác=66 | 66"
+            ]
+        );
+    }
+
+    #[test]
+    fn stacked_lines_are_paired_in_order_where_a_name_is_wrapped() {
+        let body = [
+            ("1", 40.0, 130.0),
+            ("01348002", 85.0, 130.0),
+            ("Quân đội", 200.0, 130.0),
+            ("Dư nợ cho vay trung", 500.0, 130.0),
+            ("102", 760.0, 130.0),
+            ("102", 890.0, 130.0),
+            ("hạn", 500.0, 152.0),
+            ("102", 760.0, 152.0),
+            ("- Dư nợ đủ tiêu chuẩn", 500.0, 174.0),
+        ];
+        let sheet = page(0, &[&HEADER[..], &body].concat());
+        let edges = [20.0, 80.0, 180.0, 480.0, 720.0, 820.0, 970.0];
+        let rows = loans(&Strip::of(&[ruled(sheet, &edges, &[95.0, 126.0, 200.0])]));
+        assert_eq!(
+            printed(&rows),
+            [
+                "1 | 01348002 | Quân đội | Dư nợ cho vay trung hạn=102; Dư nợ đủ tiêu chuẩn=102 | 102"
+            ]
+        );
+    }
+
+    #[test]
+    fn blocks_are_read_in_all_forms_of_their_head() {
+        for head in [
+            &[("1. Ngân hàng TMCP Quân đội (01311001)", 60.0, 100.0)][..],
+            &[("1. 01311001 - Ngân hàng TMCP Quân đội", 60.0, 100.0)],
+            &[
+                ("1. Ngân hàng TMCP", 60.0, 56.0),
+                ("Quân đội", 60.0, 78.0),
+                ("Mã TCTD: 01311001", 60.0, 100.0),
+            ],
+        ] {
+            let body = [
+                ("Ngày báo cáo gần nhất: 01/02/2025", 60.0, 130.0),
+                ("Dư nợ cho vay dài hạn:", 60.0, 160.0),
+                ("12", 700.0, 160.0),
+                ("- Dư nợ cần chú ý:", 60.0, 190.0),
+                ("12", 700.0, 190.0),
+                ("Tổng cộng:", 60.0, 220.0),
+                ("12", 700.0, 220.0),
+                ("Tổng cộng các TCTD", 60.0, 250.0),
+                ("12", 700.0, 250.0),
+            ];
+            let rows = loans(&strip(&[head, &body].concat()));
+            let expected = "1 | 01311001 | Ngân hàng TMCP Quân đội | Dư nợ cho vay dài hạn=12; Dư nợ cần chú ý=12 | 12";
+            assert_eq!(printed(&rows), [expected]);
+        }
+    }
+
+    #[test]
+    fn name_in_brackets_keeps_them_beside_the_code() {
+        let lines = [
+            ("1. Mirae Asset (Việt Nam) (79703004)", 60.0, 100.0),
+            ("Dư nợ cho vay khác", 60.0, 130.0),
+            ("5", 700.0, 130.0),
+            ("Tổng cộng", 60.0, 160.0),
+            ("5", 700.0, 160.0),
+        ];
+        assert_eq!(
+            printed(&loans(&strip(&lines))),
+            ["1 | 79703004 | Mirae Asset (Việt Nam) | Dư nợ cho vay khác=5 | 5"]
+        );
+    }
+}

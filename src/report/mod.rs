@@ -9,6 +9,8 @@ mod align;
 mod checks;
 pub mod confidence;
 mod fields;
+#[cfg(test)]
+mod fixture;
 mod grid;
 mod loans;
 mod scalars;

@@ -42,7 +42,7 @@ pub struct Shaped {
 fn look_alike(c: char) -> Option<char> {
     match c {
         'O' | 'o' | 'Q' | 'Ơ' | 'Ô' | 'ơ' | 'ô' | 'D' => Some('0'),
-        'l' | 'I' | '|' | '!' | 'i' | 'ỉ' | 'í' | 'ì' => Some('1'),
+        'l' | 'I' | '|' | '!' | '[' | ']' | 'i' | 'ỉ' | 'í' | 'ì' => Some('1'),
         'Z' | 'z' => Some('2'),
         'S' | 's' => Some('5'),
         'b' => Some('6'),
@@ -100,7 +100,9 @@ fn days_in(month: u32, year: u32) -> u32 {
     match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
         4 | 6 | 9 | 11 => 30,
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => {
+            29
+        }
         2 => 28,
         _ => 0,
     }
@@ -140,7 +142,7 @@ fn missing_figure(text: &str) -> Option<String> {
     let bracket = |c: char| matches!(c, '(' | ')' | '{' | '}' | '[' | ']');
     let mut inner = text.chars().filter(|c| !bracket(*c));
     let bracketed = text.starts_with(bracket) || text.ends_with(bracket);
-    let dash = inner.next().is_none_or(|c| !c.is_alphanumeric());
+    let dash = inner.next().is_some_and(|c| !c.is_alphanumeric());
     (bracketed && dash && inner.next().is_none()).then(|| "(-)".to_owned())
 }
 

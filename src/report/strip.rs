@@ -191,7 +191,7 @@ impl Strip {
             if let (Some((to_left, to_right)), Some(Some((left, right)))) =
                 (target, edges.get(index))
             {
-                scale = (to_right - to_left) / (right - left) * scale;
+                scale *= (to_right - to_left) / (right - left);
                 dx = to_left - left / (WIDTH / page.width.max(1) as f32) * scale;
             }
             let last = kept.iter().map(|line| line.rect.bottom).fold(first, f32::max);
@@ -370,7 +370,11 @@ fn without_noise(page: &PageText) -> PageText {
         let said: Vec<&Char> = line.chars.iter().filter(|c| c.value != ' ').collect();
         let believed = said.iter().map(|c| c.confidence).fold(0.0, f32::max);
         let stroke = said.len() == 1
-            && said.iter().all(|c| c.value.is_ascii_punctuation() || matches!(c.value, '·' | '–'));
+            // An upright stroke may be a one.
+            && said.iter().all(|c| {
+                c.value.is_ascii_punctuation() && !matches!(c.value, '|' | '!' | '[' | ']')
+                    || matches!(c.value, '·' | '–')
+            });
         !stroke && (said.len() > 2 || believed >= DOUBTED)
     };
     PageText { lines: page.lines.iter().filter(is_text).cloned().collect(), ..page.clone() }
@@ -560,69 +564,68 @@ fn furniture(pages: &[PageText]) -> HashMap<(usize, usize), ()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::fixture::{line, page, strip};
     use crate::text::Rule;
 
-    fn line(text: &str, left: f32, top: f32) -> Line {
-        let advance = 8.0;
-        let chars: Vec<Char> = text
-            .chars()
-            .enumerate()
-            .map(|(i, value)| {
-                let left = left + i as f32 * advance;
-                Char { value, left, right: left + advance, confidence: 1.0 }
-            })
-            .collect();
-        let right = left + chars.len() as f32 * advance;
-        Line { rect: Rect::new(left, top, right, top + 20.0), chars }
-    }
-
-    fn page(index: usize, lines: Vec<Line>) -> PageText {
-        PageText { page: index, width: 1000, height: 1400, lines, rules: Vec::new() }
+    fn said(strip: &Strip) -> Vec<&str> {
+        strip.pieces.iter().map(|piece| piece.text.as_str()).collect()
     }
 
     #[test]
     fn pages_follow_each_other_without_margins_and_page_numbers() {
         let strip = Strip::of(&[
-            page(0, vec![line("một", 100.0, 200.0), line("Trang 1", 450.0, 1360.0)]),
-            page(1, vec![line("hai", 100.0, 300.0), line("Trang 2", 450.0, 1360.0)]),
+            page(0, &[("một", 100.0, 200.0), ("Trang 1", 450.0, 1360.0)]),
+            page(1, &[("hai", 100.0, 300.0), ("Trang 2", 450.0, 1360.0)]),
         ]);
-        let texts: Vec<_> = strip.pieces.iter().map(|piece| piece.text.as_str()).collect();
-        assert_eq!(texts, ["một", "hai"]);
+        assert_eq!(said(&strip), ["một", "hai"]);
         assert_eq!(strip.pieces[1].at.top, strip.pieces[0].at.bottom);
     }
 
     #[test]
-    fn row_number_at_the_foot_of_a_page_is_no_page_number() {
-        let strip =
-            Strip::of(&[page(0, vec![line("7", 100.0, 1340.0), line("01348002", 300.0, 1340.0)])]);
-        assert_eq!(strip.pieces.len(), 2);
+    fn last_row_of_a_page_is_no_page_number() {
+        let figures = [("7", 100.0, 1340.0), ("01348002", 300.0, 1340.0), ("3", 500.0, 1340.0)];
+        assert_eq!(strip(&figures).pieces.len(), 3);
     }
 
     #[test]
     fn line_across_a_vertical_rule_is_parted_at_the_blank() {
-        let mut sheet = page(0, vec![line("01348002 S11A", 100.0, 200.0)]);
+        let mut sheet = page(0, &[("01348002 S11A", 100.0, 200.0)]);
         let rect = Rect::new(167.0, 100.0, 169.0, 300.0);
         sheet.rules.push(Rule { direction: Direction::Vertical, rect });
-        let strip = Strip::of(&[sheet]);
-        let texts: Vec<_> = strip.pieces.iter().map(|piece| piece.text.as_str()).collect();
-        assert_eq!(texts, ["01348002", "S11A"]);
+        assert_eq!(said(&Strip::of(&[sheet])), ["01348002", "S11A"]);
     }
 
     #[test]
     fn neighbours_without_a_gap_are_joined() {
-        let strip =
-            Strip::of(&[page(0, vec![line("Ngân", 100.0, 200.0), line("hàng", 136.0, 201.0)])]);
-        assert_eq!(strip.pieces[0].text, "Ngân hàng");
+        let words = strip(&[("Ngân", 100.0, 200.0), ("hàng", 136.0, 201.0)]);
+        assert_eq!(said(&words), ["Ngân hàng"]);
+    }
+
+    #[test]
+    fn code_and_name_are_two_cells_however_close_they_stand() {
+        let row = strip(&[("01348002", 100.0, 200.0), ("Ngân hàng", 168.0, 200.0)]);
+        assert_eq!(said(&row), ["01348002", "Ngân hàng"]);
+    }
+
+    #[test]
+    fn specks_and_what_the_reader_doubts_are_dropped() {
+        let mut sheet = page(0, &[("'", 100.0, 200.0), ("ab", 300.0, 200.0), ("0", 500.0, 200.0)]);
+        for c in &mut sheet.lines[1].chars {
+            c.confidence = 0.2;
+        }
+        assert_eq!(said(&Strip::of(&[sheet])), ["0"]);
     }
 
     #[test]
     fn value_takes_the_product_of_its_characters_and_the_first_pages_box() {
         let mut first = line("Tỉnh An", 100.0, 200.0);
         first.chars[0].confidence = 0.5;
-        let strip = Strip::of(&[page(0, vec![first, line("Giang", 100.0, 225.0)])]);
+        let mut sheet = page(0, &[("Giang", 100.0, 225.0)]);
+        sheet.lines.push(first);
+        let strip = Strip::of(&[sheet]);
         let value = value_of(&strip.pieces.iter().collect::<Vec<_>>());
         assert_eq!(value.text, "Tỉnh An Giang");
         assert_eq!(value.confidence, 0.5);
-        assert_eq!(value.bounds, Some([100, 200, 156, 245]));
+        assert_eq!(value.bounds, Some([100, 200, 156, 247]));
     }
 }

@@ -300,22 +300,36 @@ pub(super) fn bad_debts(strip: &Strip) -> RowsRead {
     let heights: Vec<f32> = rows.iter().map(|row| row_height(row)).collect();
     let numbers = grid.column(Column::Number, Shape::Count);
     let names = grid.lines(Column::Lender);
-    let holders: Vec<f32> = if numbers.is_empty() {
-        blocks(&grid.strip, &names)
-    } else {
-        numbers.iter().map(|line| line_height(line)).collect()
-    };
+    // A lender has a number and a name; where one of the two was not read, the other stands.
+    let columns = [numbers.iter().map(|l| line_height(l)).collect(), blocks(&grid.strip, &names)];
+    let lenders = align::rows(&columns, grid.strip.em(), |_, _, _| 0);
+    let numbered = |lender: &Vec<Option<usize>>| lender.first().copied().flatten();
+    let lenders: Vec<Vec<Option<usize>>> =
+        if lenders.len() > numbers.len() + 1 && !numbers.is_empty() {
+            // Blocks of names that match no number are lines of one name set far apart.
+            lenders.into_iter().filter(|lender| numbered(lender).is_some()).collect()
+        } else {
+            lenders
+        };
+    let holders: Vec<f32> = lenders
+        .iter()
+        .filter_map(|lender| {
+            lender.iter().zip(&columns).find_map(|(entry, column)| column.get((*entry)?).copied())
+        })
+        .collect();
     let at = names.first().or(numbers.first()).and_then(|line| line.first());
     let x = at.map_or(0.0, |piece| piece.at.left + piece.em());
     let beside = rows.iter().flatten().flatten().next().map_or(x, Piece::x);
     let held = held_by(&grid.strip, x, beside, &heights, &holders, |_, _, _| 0.0);
-    let lenders = worded(&grid.strip, &names, &holders);
+    let named = worded(&grid.strip, &names, &holders);
     rows.iter()
         .zip(held)
         .map(|(row, holder)| {
             let pieces = |column: usize| row.get(column).map_or(&[][..], Vec::as_slice);
-            let number = holder.and_then(|holder| numbers.get(holder));
-            let lender = holder.and_then(|holder| lenders.get(holder));
+            let number = holder
+                .and_then(|holder| numbered(lenders.get(holder)?))
+                .and_then(|entry| numbers.get(entry));
+            let lender = holder.and_then(|holder| named.get(holder));
             vec![
                 plain(pieces(0), Shape::Date),
                 plain(pieces(1), Shape::Count),
@@ -472,6 +486,10 @@ pub(super) fn vamc(strip: &Strip) -> Value {
     if let Some(amount) = amounts.iter().find_map(|row| row.first().filter(|c| !c.is_empty())) {
         return cell(amount, Shape::Amount);
     }
+    if fields::labels(&strip.pieces, VAMC).labels.len() >= 2 {
+        // A table whose amount was not read is no sentence.
+        return Value::default();
+    }
     let mut sentence: Vec<&Piece> = Vec::new();
     for row in rows(strip.pieces.iter().filter(|piece| !fields::is_note(piece))) {
         let near = sentence.last().is_none_or(|last| {
@@ -483,4 +501,201 @@ pub(super) fn vamc(strip: &Strip) -> Value {
         sentence.extend(row);
     }
     value_of(&sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture::{page, ruled, strip, texts};
+
+    #[test]
+    fn months_keep_their_columns_when_a_cell_was_not_read() {
+        let rows = months(&strip(&[
+            ("Tháng", 100.0, 100.0),
+            ("Dư nợ vay (*)", 300.0, 100.0),
+            ("Dư nợ thẻ", 500.0, 100.0),
+            ("Tổng dư nợ", 700.0, 100.0),
+            ("02/2026", 100.0, 130.0),
+            ("(-)", 400.0, 130.0),
+            ("(-)", 580.0, 130.0),
+            ("(-)", 780.0, 130.0),
+            ("01/2026", 100.0, 160.0),
+            ("0", 580.0, 160.0),
+            ("1,385", 780.0, 160.0),
+            ("(*) Bao gồm cả dư nợ ngoại tệ đã quy đổi.", 100.0, 190.0),
+        ]));
+        assert_eq!(texts(&rows), [["(-)", "(-)", "(-)"], ["", "0", "1,385"]]);
+    }
+
+    #[test]
+    fn table_goes_on_over_a_page_with_its_header_printed_again() {
+        let header =
+            [("Tháng", 100.0, 100.0), ("Dư nợ vay", 300.0, 100.0), ("Tổng dư nợ", 700.0, 100.0)];
+        let first = [("02/2026", 100.0, 130.0), ("12", 400.0, 130.0), ("12", 780.0, 130.0)];
+        let second = [("01/2026", 100.0, 130.0), ("7", 408.0, 130.0), ("7", 788.0, 130.0)];
+        let pages = [page(0, &[header, first].concat()), page(1, &[header, second].concat())];
+        let rows = months(&Strip::of(&pages));
+        assert_eq!(texts(&rows), [["12", "", "12"], ["7", "", "7"]]);
+    }
+
+    #[test]
+    fn table_goes_on_over_a_page_without_its_header() {
+        let first = [
+            ("Mã TCTD", 100.0, 100.0),
+            ("Sản phẩm tra cứu", 300.0, 100.0),
+            ("Ngày tra cứu", 700.0, 100.0),
+            ("01661001", 100.0, 130.0),
+            ("R11A", 300.0, 130.0),
+            ("22/09/2025", 700.0, 130.0),
+        ];
+        let second = [
+            ("01309001", 100.0, 60.0),
+            ("Thông tin quan hệ tín", 300.0, 50.0),
+            ("dụng", 300.0, 70.0),
+            ("25/03/2025", 700.0, 60.0),
+        ];
+        let rows = look_ups(&Strip::of(&[page(0, &first), page(1, &second)]));
+        assert_eq!(
+            texts(&rows),
+            [
+                ["01661001", "R11A", "22/09/2025"],
+                ["01309001", "Thông tin quan hệ tín dụng", "25/03/2025"]
+            ]
+        );
+    }
+
+    #[test]
+    fn row_of_look_ups_without_a_readable_code_keeps_its_other_cells() {
+        let rows = look_ups(&strip(&[
+            ("Mã TCTD", 100.0, 100.0),
+            ("Sản phẩm", 300.0, 100.0),
+            ("Ngày tra cứu", 700.0, 100.0),
+            ("01661001", 100.0, 130.0),
+            ("R11A", 300.0, 130.0),
+            ("22/09/2025", 700.0, 130.0),
+            ("S37", 300.0, 160.0),
+            ("23/09/2025", 700.0, 160.0),
+        ]));
+        assert_eq!(texts(&rows)[1], ["", "S37", "23/09/2025"]);
+    }
+
+    #[test]
+    fn lender_of_bad_debts_is_repeated_on_each_row_it_spans() {
+        let rows = bad_debts(&strip(&[
+            ("STT", 60.0, 100.0),
+            ("Tên TCTD/Chi nhánh TCTD", 120.0, 100.0),
+            ("Ngày phát sinh cuối cùng", 400.0, 100.0),
+            ("Nhóm nợ", 640.0, 100.0),
+            ("Số tiền VND", 800.0, 100.0),
+            ("23/09/2022", 440.0, 130.0),
+            ("4", 660.0, 130.0),
+            ("945", 860.0, 130.0),
+            ("1", 70.0, 145.0),
+            ("MB SHINSEI", 120.0, 145.0),
+            ("03/01/2022", 440.0, 160.0),
+            ("5", 660.0, 160.0),
+            ("14", 868.0, 160.0),
+        ]));
+        assert_eq!(
+            texts(&rows),
+            [
+                ["23/09/2022", "4", "945", "1", "MB SHINSEI"],
+                ["03/01/2022", "5", "14", "1", "MB SHINSEI"]
+            ]
+        );
+    }
+
+    #[test]
+    fn cards_are_read_as_a_summary_and_as_a_grid() {
+        let summary = cards(&strip(&[
+            ("Tổng hạn mức thẻ tín dụng", 100.0, 100.0),
+            ("30", 500.0, 100.0),
+            ("Tổng số tiền phải thanh toán", 100.0, 130.0),
+            ("17", 500.0, 140.0),
+            ("thẻ", 100.0, 150.0),
+            ("Tổng số tiền chậm thanh toán thẻ", 100.0, 180.0),
+            ("1", 500.0, 180.0),
+            ("Số lượng thẻ tín dụng", 100.0, 210.0),
+            ("2", 500.0, 210.0),
+        ]));
+        assert_eq!(texts(&summary), [["30", "17", "1", "2"]]);
+        let grid = page(
+            0,
+            &[
+                ("Tổng hạn mức", 60.0, 100.0),
+                ("thẻ tín dụng", 60.0, 122.0),
+                ("Tổng số tiền phải", 250.0, 100.0),
+                ("thanh toán thẻ", 260.0, 122.0),
+                ("Tổng số tiền chậm", 450.0, 100.0),
+                ("thanh toán thẻ", 460.0, 122.0),
+                ("Số lượng thẻ tín dụng", 650.0, 111.0),
+                ("200", 180.0, 160.0),
+                ("194", 380.0, 160.0),
+                ("0", 590.0, 160.0),
+                ("1", 790.0, 160.0),
+            ],
+        );
+        let edges = [40.0, 230.0, 430.0, 630.0, 840.0];
+        let rows = cards(&Strip::of(&[ruled(grid, &edges, &[95.0, 150.0, 190.0])]));
+        assert_eq!(texts(&rows), [["200", "194", "0", "1"]]);
+    }
+
+    #[test]
+    fn late_payments_answer_yes_or_no_whatever_the_mark() {
+        let read = |mark: &str, days: &str| {
+            let rows = late_payments(&strip(&[
+                ("Khách hàng có chậm thanh toán thẻ", 100.0, 100.0),
+                (mark, 500.0, 100.0),
+                ("Số ngày chậm thanh toán thẻ lớn nhất", 100.0, 130.0),
+                (days, 500.0, 130.0),
+                ("Số lần chậm thanh toán thẻ", 100.0, 160.0),
+                (days, 500.0, 160.0),
+            ]));
+            texts(&rows).concat().join(" ")
+        };
+        assert_eq!(read("☑", "45"), "Y 45 45");
+        assert_eq!(read("Không", "0"), "N 0 0");
+    }
+
+    #[test]
+    fn mark_that_was_not_understood_follows_its_figures_without_confidence() {
+        let rows = late_payments(&strip(&[
+            ("Khách hàng có chậm thanh toán thẻ", 100.0, 100.0),
+            ("Số ngày chậm thanh toán thẻ lớn nhất", 100.0, 130.0),
+            ("0", 500.0, 130.0),
+            ("Số lần chậm thanh toán thẻ", 100.0, 160.0),
+            ("0", 500.0, 160.0),
+        ]));
+        let mark = rows[0][0].plain().unwrap();
+        assert_eq!(mark.text, "N");
+        assert!(mark.confidence <= 0.5);
+    }
+
+    #[test]
+    fn sentence_in_place_of_a_table_is_no_row() {
+        let sentence = strip(&[("Không có thông tin về hợp đồng tín dụng.", 100.0, 100.0)]);
+        assert!(contracts(&sentence).is_empty());
+        assert!(look_ups(&sentence).is_empty());
+        assert!(cards(&sentence).is_empty());
+    }
+
+    #[test]
+    fn debt_sold_to_vamc_is_the_sentence_or_the_amount() {
+        let none = vamc(&strip(&[
+            ("Khách hàng không có dư nợ đã bán", 60.0, 100.0),
+            ("cho VAMC.", 60.0, 122.0),
+        ]));
+        assert_eq!(none.text, "Khách hàng không có dư nợ đã bán cho VAMC.");
+        let sold = vamc(&strip(&[
+            ("STT", 60.0, 100.0),
+            ("Tên TCTD bán nợ", 200.0, 100.0),
+            ("Nợ gốc còn lại (Triệu VND)", 450.0, 100.0),
+            ("Ngày báo cáo", 760.0, 100.0),
+            ("1", 70.0, 130.0),
+            ("Ngân hàng TMCP Á Châu", 150.0, 130.0),
+            ("72", 640.0, 130.0),
+            ("18/04/2025", 770.0, 130.0),
+        ]));
+        assert_eq!(sold.text, "72");
+    }
 }

@@ -1,0 +1,56 @@
+//! Pages for tests: lines set in a type of 8 units a letter, and rules.
+
+use super::strip::Strip;
+use crate::geometry::Rect;
+use crate::text::{Char, Direction, Line, PageText, Rule};
+
+/// A line of text, 22 px tall, at its left edge and top.
+pub(super) fn line(text: &str, left: f32, top: f32) -> Line {
+    let chars: Vec<Char> = text
+        .chars()
+        .enumerate()
+        .map(|(i, value)| {
+            let left = left + 8.0 * i as f32;
+            Char { value, left, right: left + 8.0, confidence: 1.0 }
+        })
+        .collect();
+    let right = left + 8.0 * chars.len() as f32;
+    Line { rect: Rect::new(left, top, right, top + 22.0), chars }
+}
+
+/// A page of 1000 by 1400 px.
+pub(super) fn page(index: usize, lines: &[(&str, f32, f32)]) -> PageText {
+    let lines = lines.iter().map(|&(text, left, top)| line(text, left, top)).collect();
+    PageText { page: index, width: 1000, height: 1400, lines, rules: Vec::new() }
+}
+
+/// Adds the rules of a grid with these columns' and rows' edges.
+pub(super) fn ruled(mut page: PageText, columns: &[f32], rows: &[f32]) -> PageText {
+    let ends = |edges: &[f32]| (edges[0], edges[edges.len() - 1]);
+    let ((left, right), (top, bottom)) = (ends(columns), ends(rows));
+    page.rules.extend(rows.iter().map(|&y| Rule {
+        direction: Direction::Horizontal,
+        rect: Rect::new(left, y - 1.0, right, y + 1.0),
+    }));
+    page.rules.extend(columns.iter().map(|&x| Rule {
+        direction: Direction::Vertical,
+        rect: Rect::new(x - 1.0, top, x + 1.0, bottom),
+    }));
+    page
+}
+
+/// The strip of one page.
+pub(super) fn strip(lines: &[(&str, f32, f32)]) -> Strip {
+    Strip::of(&[page(0, lines)])
+}
+
+/// The texts of rows of plain cells.
+pub(super) fn texts(rows: &[Vec<super::schema::Cell>]) -> Vec<Vec<&str>> {
+    let text = |cell: &super::schema::Cell| cell.plain().map(|value| value.text.len());
+    rows.iter()
+        .map(|row| {
+            assert!(row.iter().all(|cell| text(cell).is_some()));
+            row.iter().filter_map(|cell| Some(cell.plain()?.text.as_str())).collect()
+        })
+        .collect()
+}
