@@ -107,7 +107,7 @@ impl Extract {
         if self.format == Format::Text {
             return match reader.read_text(file, progress) {
                 Ok(pages) => Done { printed: text_of(&pages), failed: false },
-                Err(answer) => self.done(file, answer, None),
+                Err(answer) => self.done(file, *answer, None),
             };
         }
         let answer = reader.read_file(file, self.thumb || self.overlay.is_some(), progress);

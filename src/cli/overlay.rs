@@ -162,8 +162,8 @@ mod tests {
         let mut png = Vec::new();
         let white = RgbImage::from_pixel(310, 400, Rgb([255; 3]));
         white.write_to(&mut Cursor::new(&mut png), ImageFormat::Png).unwrap();
-        let mut report =
-            Report { imgs: vec![BASE64_STANDARD.encode(&png); count], ..Report::default() };
+        let mut report = Report::default();
+        report.imgs = vec![BASE64_STANDARD.encode(&png); count];
         *report.scalar_mut(Field::CicCode) = Value {
             text: "0184618475".to_owned(),
             bounds: Some([100, 100, 200, 120]),

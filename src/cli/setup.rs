@@ -191,11 +191,16 @@ impl Reader {
     }
 
     /// The text of each page of a file, or the answer that says why there is none.
-    pub fn read_text(&self, file: &Path, progress: &Progress) -> Result<Vec<PageText>, Answer> {
-        let bytes = self.bytes_of(file).map_err(|error| unreadable(&error))?;
+    pub fn read_text(
+        &self,
+        file: &Path,
+        progress: &Progress,
+    ) -> Result<Vec<PageText>, Box<Answer>> {
+        let bytes = self.bytes_of(file).map_err(|error| Box::new(unreadable(&error)))?;
         let watch = progress.watch(file.display().to_string());
         self.engine.read_text(bytes, &watch).map_err(|error| {
-            Answer::failure(error.code(), Meta { detail: Some(error.to_string()), ..scan() })
+            let meta = Meta { detail: Some(error.to_string()), ..scan() };
+            Box::new(Answer::failure(error.code(), meta))
         })
     }
 

@@ -116,11 +116,11 @@ pub async fn publish(
     loop {
         match link.next("acknowledge the message").await? {
             // A session that was resumed offers by itself what is not acknowledged.
-            Event::Incoming(Packet::ConnAck(connack)) => {
-                if !(is_offered && connack.session_present) {
-                    let offer = link.client.try_publish(topic, QoS::AtLeastOnce, false, payload);
-                    is_offered = offer.is_ok();
-                }
+            Event::Incoming(Packet::ConnAck(connack))
+                if !(is_offered && connack.session_present) =>
+            {
+                let offer = link.client.try_publish(topic, QoS::AtLeastOnce, false, payload);
+                is_offered = offer.is_ok();
             }
             Event::Outgoing(Outgoing::Publish(id)) => packet_id = Some(id),
             Event::Incoming(Packet::PubAck(ack)) if Some(ack.pkid) == packet_id => {

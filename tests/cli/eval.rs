@@ -143,19 +143,27 @@ fn folder_without_truths_is_an_error() {
 
 /// On the samples where they are, else on the reports of this repository.
 #[test]
-fn values_are_as_right_as_promised() {
+fn values_are_as_right_as_promised_in_both_precisions() {
     let answers = tempfile::tempdir().expect("a folder");
     let folder = samples().unwrap_or_else(|| data("reports"));
-    let run = run(kiosk("eval").arg(&folder).arg("--answers").arg(answers.path()), b"");
-    println!("{}", run.stdout);
-    assert_eq!(run.code(), Some(0), "{}", run.stderr);
-    let ours = ours(&run.stdout);
+    let [int8, fp32] = ["int8", "fp32"].map(|precision| {
+        let mut command = kiosk("eval");
+        command.args(["--precision", precision, "--answers"]).arg(answers.path());
+        let run = run(command.arg(&folder), b"");
+        println!("{precision}\n{}", run.stdout);
+        assert_eq!(run.code(), Some(0), "{}", run.stderr);
+        ours(&run.stdout)
+    });
     for (kind, bar, may_invent) in BARS {
-        let Some(figures) = ours.get(kind) else { continue };
-        assert!(figures.values >= Some(bar), "{kind}: {figures:?}, expected {bar}");
-        assert!(may_invent || figures.invented == 0, "{kind}: {figures:?}");
+        let (Some(int8), Some(fp32)) = (int8.get(kind), fp32.get(kind)) else { continue };
+        for figures in [int8, fp32] {
+            assert!(figures.values >= Some(bar), "{kind}: {figures:?}, expected {bar}");
+            assert!(may_invent || figures.invented == 0, "{kind}: {figures:?}");
+        }
+        let [int8, fp32] = [int8, fp32].map(|figures| figures.values.unwrap_or_default());
+        assert!(fp32 - int8 <= 0.005, "{kind}: int8 {int8}, fp32 {fp32}");
     }
     if let Some(samples) = samples() {
-        assert_agree(&ours, &theirs(&score(&samples, &folder, answers.path())));
+        assert_agree(&fp32, &theirs(&score(&samples, &folder, answers.path())));
     }
 }
