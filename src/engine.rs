@@ -26,7 +26,7 @@ use crate::report::{
     self,
     schema::{Answer, ErrorCode, Meta, ModelInfo, Region, Report, Table},
 };
-use crate::stage::{Observer, Stage, Watch};
+use crate::stage::{Cancelled, Observer, Stage, Watch};
 use crate::text::PageText;
 
 /// Quality of the pages' JPEGs: text stays clean, an A4 page at 300 dpi takes about 1 MB.
@@ -69,7 +69,10 @@ pub enum EngineError {
     Models(BoxError),
     /// A model failed.
     #[error("A model failed: {0}.")]
-    Model(#[from] ModelError),
+    Model(ModelError),
+    /// The observer cancelled.
+    #[error("The reading was cancelled.")]
+    Cancelled,
     /// A picture could not be written.
     #[error("A picture could not be encoded: {0}.")]
     Picture(#[from] ImageError),
@@ -80,7 +83,24 @@ impl EngineError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Page(_) => ErrorCode::BadInput,
-            Self::Models(_) | Self::Model(_) | Self::Picture(_) => ErrorCode::Internal,
+            Self::Models(_) | Self::Model(_) | Self::Picture(_) | Self::Cancelled => {
+                ErrorCode::Internal
+            }
+        }
+    }
+}
+
+impl From<Cancelled> for EngineError {
+    fn from(_: Cancelled) -> Self {
+        Self::Cancelled
+    }
+}
+
+impl From<ModelError> for EngineError {
+    fn from(error: ModelError) -> Self {
+        match error {
+            ModelError::Cancelled => Self::Cancelled,
+            error => Self::Model(error),
         }
     }
 }
@@ -140,20 +160,25 @@ impl Engine {
     /// Reads all reports in the input. What the engine cannot know, the caller adds to the
     /// answer's meta: the scan's id and the time each stage took.
     pub fn read(&self, bytes: Vec<u8>, options: &Options, observer: &dyn Observer) -> Answer {
-        match self.read_pages(bytes, options.pictures, observer) {
-            Ok(pages) => self.answer(pages, options, observer),
-            Err(error) => failure(error, Meta::default()),
-        }
+        self.read_pages(bytes, options.pictures, observer)
+            .and_then(|pages| self.answer(pages, options, observer))
+            .unwrap_or_else(|error| failure(error, Meta::default()))
     }
 
-    fn answer(&self, pages: Vec<ReadPage>, options: &Options, observer: &dyn Observer) -> Answer {
+    fn answer(
+        &self,
+        pages: Vec<ReadPage>,
+        options: &Options,
+        observer: &dyn Observer,
+    ) -> Result<Answer, EngineError> {
         let by_pixels = pages.iter().any(|page| page.by_pixels);
         let models = self.models.get().filter(|_| by_pixels).map(|models| models.info.clone());
         let (texts, pictures): (Vec<PageText>, Vec<Option<Vec<u8>>>) =
             pages.into_iter().map(|page| (page.text, page.picture)).unzip();
         let mut reading = Watch::new(observer, 0).stage(Stage::Report, || {
-            report::read(&texts, &report::Options { review_below: options.review_below })
-        });
+            let options = report::Options { review_below: options.review_below };
+            Ok::<_, EngineError>(report::read(&texts, &options))
+        })?;
         let meta = Meta {
             confidence: reading.confidence,
             needs_review: reading.needs_review,
@@ -164,17 +189,17 @@ impl Engine {
         };
         if reading.reports.is_empty() {
             let detail = Some("No credit report was found on the pages.".to_owned());
-            return Answer::failure(ErrorCode::NoReport, Meta { detail, ..meta });
+            return Ok(Answer::failure(ErrorCode::NoReport, Meta { detail, ..meta }));
         }
         if options.pictures {
             let pictures: Vec<Vec<u8>> = pictures.into_iter().flatten().collect();
             for report in &mut reading.reports {
                 if let Err(error) = add_pictures(report, &pictures) {
-                    return failure(error.into(), meta);
+                    return Ok(failure(error.into(), meta));
                 }
             }
         }
-        Answer::success(reading.reports, meta)
+        Ok(Answer::success(reading.reports, meta))
     }
 
     fn read_pages(
@@ -224,7 +249,8 @@ impl Engine {
         pictures: bool,
         watch: Watch,
     ) -> Result<ReadPage, EngineError> {
-        let mut page = watch.stage(Stage::Decode, || document.page(index))?;
+        let mut page =
+            watch.stage(Stage::Decode, || document.page(index).map_err(EngineError::Page))?;
         let layer = page.text.take();
         let by_pixels = layer.is_none();
         let text = match layer {
@@ -422,6 +448,23 @@ mod tests {
             assert_eq!(engine.read_text(png(), &()).unwrap().len(), 1);
         }
         assert_eq!(tries.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn an_observer_that_cancels_stops_the_work_before_the_next_stage() {
+        struct AfterDecoding(AtomicUsize);
+        impl Observer for AfterDecoding {
+            fn begin(&self, _: Stage, _: usize) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+            fn is_cancelled(&self) -> bool {
+                self.0.load(Ordering::Relaxed) > 0
+            }
+        }
+        let observer = AfterDecoding(AtomicUsize::new(0));
+        let result = engine().read_text(png(), &observer);
+        assert!(matches!(result, Err(EngineError::Cancelled)));
+        assert_eq!(observer.0.into_inner(), 1);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod engine;
 pub mod eval;
 pub mod geometry;
@@ -14,5 +15,6 @@ pub mod models;
 pub mod ocr;
 pub mod page;
 pub mod report;
+pub mod request;
 pub mod stage;
 pub mod text;

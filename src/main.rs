@@ -4,6 +4,7 @@
 
 mod cli;
 mod mqtt;
+mod reading;
 
 use std::process::ExitCode;
 

@@ -44,10 +44,19 @@ pub trait Observer: Sync {
     fn end(&self, stage: Stage, page: usize) {
         let _ = (stage, page);
     }
+
+    /// Asked before each stage: whether nobody wants the result any more.
+    fn is_cancelled(&self) -> bool {
+        false
+    }
 }
 
 /// Nobody watches.
 impl Observer for () {}
+
+/// The observer said that nobody wants the result any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cancelled;
 
 /// An observer of one page.
 #[derive(Clone, Copy)]
@@ -62,8 +71,15 @@ impl<'a> Watch<'a> {
         Self { observer, page }
     }
 
-    /// Does the work between the two calls.
-    pub fn stage<T>(&self, stage: Stage, work: impl FnOnce() -> T) -> T {
+    /// Does the work between the two calls, or none of it where the observer cancels.
+    pub fn stage<T, E: From<Cancelled>>(
+        &self,
+        stage: Stage,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        if self.observer.is_cancelled() {
+            return Err(Cancelled.into());
+        }
         self.observer.begin(stage, self.page);
         let result = work();
         self.observer.end(stage, self.page);

@@ -13,7 +13,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::progress::Progress;
-use super::setup::{Reader, ReadingArgs};
+use super::setup::{FileReader, ReadingArgs};
 use super::{Outcome, print, table};
 
 /// What a document beside NAME.json may be called.
@@ -78,7 +78,7 @@ impl Eval {
         &self,
         path: &Path,
         truth: &Truth,
-        reader: &Reader,
+        reader: &FileReader,
         progress: &Progress,
         summary: &mut Summary,
     ) -> Result<Answer, Box<dyn Error>> {

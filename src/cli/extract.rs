@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value as Json, json};
 
 use super::progress::Progress;
-use super::setup::{Reader, ReadingArgs, STDIN};
+use super::setup::{FileReader, ReadingArgs, STDIN};
 use super::{Outcome, overlay, print, table, usage_error};
 
 /// Read documents and print what they say
@@ -103,7 +103,7 @@ impl Extract {
         Ok(())
     }
 
-    fn one(&self, reader: &Reader, index: usize, file: &Path, progress: &Progress) -> Done {
+    fn one(&self, reader: &FileReader, index: usize, file: &Path, progress: &Progress) -> Done {
         if self.format == Format::Text {
             return match reader.read_text(file, progress) {
                 Ok(pages) => Done { printed: text_of(&pages), failed: false },

@@ -15,6 +15,8 @@ use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::TensorRef;
 
+use crate::stage::Cancelled;
+
 /// Numbers in row-major order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tensor {
@@ -58,6 +60,9 @@ pub enum ModelError {
     /// A run failed.
     #[error("running the model failed: {0}")]
     Run(String),
+    /// Nobody wants the result any more.
+    #[error("the reading was cancelled")]
+    Cancelled,
     /// The output is not as large as the contract with the model says.
     #[error("the model answered with shape {got:?}, not {expected:?}")]
     Shape {
@@ -66,6 +71,12 @@ pub enum ModelError {
         /// What should have come.
         expected: Vec<usize>,
     },
+}
+
+impl From<Cancelled> for ModelError {
+    fn from(_: Cancelled) -> Self {
+        Self::Cancelled
+    }
 }
 
 impl Tensor {

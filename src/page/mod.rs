@@ -19,6 +19,7 @@ mod unpack;
 use std::{fmt, thread};
 
 use image::{DynamicImage, GrayImage};
+use serde::Deserialize;
 use thiserror::Error;
 
 pub use quality::Quality;
@@ -34,7 +35,8 @@ use straighten::straighten;
 const DECODER_STACK: usize = 32 << 20;
 
 /// What an input may cost.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Size of the input, in bytes. Default 64 MiB: eight pages of uncompressed A4 at 150 dpi.
     pub max_bytes: usize,

@@ -12,6 +12,7 @@ mod fields;
 #[cfg(test)]
 mod fixture;
 mod grid;
+mod json_schema;
 mod loans;
 mod scalars;
 pub mod schema;

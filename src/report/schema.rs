@@ -5,6 +5,7 @@
 //! lenient: a member that is missing or of a strange form counts as absent, and only something
 //! that is no answer at all is refused.
 
+use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -357,7 +358,7 @@ impl Report {
 }
 
 /// Where an answer's values come from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// Read on this machine.
@@ -370,7 +371,7 @@ pub enum Source {
 }
 
 /// A cross-check that the paper allows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
     /// What was checked, such as `month_total`.
     pub name: String,
@@ -381,7 +382,7 @@ pub struct Check {
 }
 
 /// A model that took part.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelInfo {
     /// Its file's stem.
     pub name: String,
@@ -390,7 +391,7 @@ pub struct ModelInfo {
 }
 
 /// What this product adds to the contract.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Meta {
     /// ULID of the scan.
@@ -399,6 +400,7 @@ pub struct Meta {
     pub source: Source,
     /// The lowest confidence of all values given.
     #[serde(serialize_with = "rounded")]
+    #[schemars(with = "f32")]
     pub confidence: f32,
     /// Names of fields and cells below the threshold; those of a second report begin with
     /// `info[1].`.

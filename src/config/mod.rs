@@ -1,0 +1,270 @@
+//! The configuration: one TOML text with defaults for everything.
+//!
+//! Promises:
+//! - A key that is not known, a value of a wrong type or out of its range is refused, with its line
+//!   and what would be right; nothing is ignored in silence.
+//! - It is text in, data out: no file is read here, and no secret is ever held.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::models::Precision;
+use crate::page::Limits;
+
+/// Everything that can be set.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// How documents are read.
+    pub reading: Reading,
+    /// What a document may cost.
+    pub limits: Limits,
+    /// The HTTP API.
+    pub http: Http,
+    /// Documents that are fetched from an address.
+    pub url: Url,
+}
+
+/// Why a text is no configuration: line, key and what would be right.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+impl Config {
+    /// Reads a configuration.
+    ///
+    /// # Errors
+    /// With the line and what would be right there.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| ConfigError(error.to_string().trim_end().to_owned()))
+    }
+}
+
+/// How documents are read.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Reading {
+    /// Folder of the models and their manifest; without it, `models` beside the program or above.
+    pub models: Option<PathBuf>,
+    /// ONNX Runtime's shared library; without it, `ORT_DYLIB_PATH` or one beside the program.
+    pub onnxruntime: Option<PathBuf>,
+    /// What the models compute with; without it, what this processor is fastest with.
+    pub precision: Option<Precision>,
+    /// Threads, all together; without it, one for each core, four at most.
+    pub threads: Option<NonZeroUsize>,
+    /// Values of a lower confidence are named in `meta.needs_review`. Default 0.9.
+    #[serde(deserialize_with = "share")]
+    pub review_below: f32,
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self {
+            models: None,
+            onnxruntime: None,
+            precision: None,
+            threads: None,
+            review_below: crate::report::Options::default().review_below,
+        }
+    }
+}
+
+/// The HTTP API.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Where it listens; port 0 takes a free one. Default `127.0.0.1:8080`.
+    pub listen: SocketAddr,
+    /// Folder of the keys and their uses.
+    pub state: Option<PathBuf>,
+    /// Certificate and key; without them the API speaks plain HTTP.
+    pub tls: Option<Tls>,
+    /// Whether plain HTTP may be spoken beyond this machine. Passwords and papers can then be read
+    /// on the way. Default false.
+    pub allow_plain_http: bool,
+    /// Documents that are read at the same time; without it, as many as `reading.threads`.
+    pub workers: Option<NonZeroUsize>,
+    /// Requests that may wait for a worker; more are answered with 503 at once. Default 32: at a
+    /// second for a document and two workers, the last one waits a quarter of a minute.
+    pub queue: usize,
+    /// Bytes of documents in hand, all requests together; more are answered with 503. While a
+    /// document is decoded from base64 it is held twice. Default 256 MiB.
+    pub max_held_bytes: usize,
+    /// Seconds that a client may take to send a request. Default 60.
+    pub body_seconds: NonZeroU32,
+    /// Seconds that the reading of one document may take, without the time in the queue. Default
+    /// 120: 40 pages on a slow board.
+    pub reading_seconds: NonZeroU32,
+    /// Seconds that requests under way may take at the end of the program. Default 30.
+    pub drain_seconds: u32,
+    /// Days that the record of a key's use is kept. Default 400.
+    pub audit_days: NonZeroU32,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            state: None,
+            tls: None,
+            allow_plain_http: false,
+            workers: None,
+            queue: 32,
+            max_held_bytes: 256 << 20,
+            body_seconds: positive(60),
+            reading_seconds: positive(120),
+            drain_seconds: 30,
+            audit_days: positive(400),
+        }
+    }
+}
+
+impl Http {
+    /// How long a client may take to send a request.
+    pub fn body_time(&self) -> Duration {
+        Duration::from_secs(self.body_seconds.get().into())
+    }
+
+    /// How long the reading of one document may take.
+    pub fn reading_time(&self) -> Duration {
+        Duration::from_secs(self.reading_seconds.get().into())
+    }
+
+    /// How long requests under way may take at the end of the program.
+    pub fn drain_time(&self) -> Duration {
+        Duration::from_secs(self.drain_seconds.into())
+    }
+}
+
+/// Certificate and key in PEM files, which are read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The certificate and those that lead to its authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Documents that are fetched from an address.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Url {
+    /// Hosts and networks (CIDR) that may be asked although they are no public ones.
+    pub allow: Vec<String>,
+    /// PEM file of certificate authorities to trust beside the system's.
+    pub authorities: Option<PathBuf>,
+    /// Seconds that fetching may take, redirects and all. Default 30.
+    pub max_seconds: NonZeroU32,
+    /// Redirects that are followed. Default 5.
+    pub max_redirects: usize,
+}
+
+impl Default for Url {
+    fn default() -> Self {
+        Self { allow: Vec::new(), authorities: None, max_seconds: positive(30), max_redirects: 5 }
+    }
+}
+
+/// A default that is not zero.
+const fn positive(number: u32) -> NonZeroU32 {
+    match NonZeroU32::new(number) {
+        Some(number) => number,
+        None => NonZeroU32::MIN,
+    }
+}
+
+/// A number from 0 to 1.
+fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f32, D::Error> {
+    let share = f32::deserialize(deserializer)?;
+    if (0.0..=1.0).contains(&share) {
+        Ok(share)
+    } else {
+        Err(serde::de::Error::custom("expected a number from 0 to 1"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        Config::parse(text).expect_err(text).to_string()
+    }
+
+    #[test]
+    fn nothing_said_means_the_defaults() {
+        let config = Config::parse("").unwrap();
+        assert_eq!(config, Config::default());
+        assert!(config.http.listen.ip().is_loopback());
+    }
+
+    #[test]
+    fn everything_can_be_set() {
+        let config = Config::parse(
+            r#"
+            [reading]
+            models = "/m"
+            onnxruntime = "/o.so"
+            precision = "int8"
+            threads = 2
+            review_below = 0.8
+            [limits]
+            max_bytes = 1000
+            max_pages = 2
+            max_pixels = 3000
+            max_unpacked_bytes = 4000
+            [http]
+            listen = "[::1]:0"
+            state = "/s"
+            tls = { certificate = "/c.pem", key = "/k.pem" }
+            allow_plain_http = true
+            workers = 1
+            queue = 0
+            max_held_bytes = 5000
+            body_seconds = 6
+            reading_seconds = 7
+            drain_seconds = 0
+            audit_days = 9
+            [url]
+            allow = ["10.0.0.0/8", "files.bank.vn"]
+            authorities = "/ca.pem"
+            max_seconds = 10
+            max_redirects = 0
+            "#,
+        )
+        .unwrap();
+        assert_eq!(config.reading.precision, Some(Precision::Int8));
+        assert_eq!(config.limits.max_pages, 2);
+        assert_eq!(config.http.body_time(), Duration::from_secs(6));
+        assert_eq!(config.url.allow.len(), 2);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line_and_the_known_ones() {
+        let error = refused("[http]\nqueue = 3\nqeue = 4\n");
+        assert!(error.contains("line 3") && error.contains("qeue"), "{error}");
+        assert!(error.contains("`queue`"), "{error}");
+        assert!(refused("[htp]").contains("htp"));
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_with_its_line_and_what_would_be_right() {
+        for (text, words) in [
+            ("[reading]\nreview_below = 1.5", "a number from 0 to 1"),
+            ("[reading]\nthreads = 0", "nonzero"),
+            ("[reading]\nprecision = \"int4\"", "`int8`"),
+            ("[http]\nlisten = \"localhost\"", "socket address"),
+            ("[http]\nqueue = \"many\"", "expected usize"),
+            ("[http]\nbody_seconds = -1", "nonzero"),
+            ("[http]\ntls = { certificate = \"/c.pem\" }", "missing field `key`"),
+        ] {
+            let error = refused(text);
+            assert!(error.contains("line 2") && error.contains(words), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The engine with what it lacks by design: files, a clock, and names for scans.
+
+use std::collections::HashMap;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use cic_kiosk::config::Reading;
+use cic_kiosk::engine::{Engine, EngineError, Models, Options};
+use cic_kiosk::models::{MANIFEST, Manifest, ModelOptions};
+use cic_kiosk::ocr::model::Runtime;
+use cic_kiosk::page::Limits;
+use cic_kiosk::report::schema::{Answer, Meta, ModelInfo};
+use cic_kiosk::stage::{Observer, Stage};
+use cic_kiosk::text::PageText;
+use serde_json::{Map, Value as Json};
+use ulid::Ulid;
+
+/// The environment variable that other programs with ONNX Runtime know, too.
+const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Reads documents; one serves any number of threads.
+pub struct Reader {
+    engine: Engine,
+    review_below: f32,
+    threads: usize,
+    loading_took: Arc<OnceLock<Duration>>,
+}
+
+/// An observer that keeps time.
+pub trait Timed: Observer {
+    /// Milliseconds of each stage that took place, in their order. Pages that are read at the same
+    /// time count each.
+    fn elapsed_ms(&self) -> Map<String, Json>;
+}
+
+impl Reader {
+    /// A reader; its models are loaded when they are first needed.
+    pub fn new(reading: &Reading, limits: &Limits) -> Self {
+        let threads = reading.threads.map_or_else(|| ModelOptions::default().threads, usize::from);
+        // The pool may exist already where a test makes several readers in one process.
+        if let Err(error) = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global() {
+            log::debug!("threads: {error}");
+        }
+        let loading_took = Arc::new(OnceLock::new());
+        let (of, took) = (reading.clone(), Arc::clone(&loading_took));
+        let engine = Engine::new(limits.clone(), move || {
+            let begun = Instant::now();
+            let models = load(&of, threads)?;
+            took.get_or_init(|| begun.elapsed());
+            Ok(models)
+        });
+        Self { engine, review_below: reading.review_below, threads, loading_took }
+    }
+
+    /// How many documents are worth reading at the same time.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Loads the models now rather than with the first page that needs them.
+    pub fn load(&self) -> Result<(), EngineError> {
+        self.engine.models().map(|_| ())
+    }
+
+    /// Reads bytes as the scan of this id. Whatever happens, there is an answer.
+    pub fn read(&self, bytes: Vec<u8>, scan: Ulid, pictures: bool, clock: &impl Timed) -> Answer {
+        let was_loaded = self.loading_took.get().is_some();
+        let options = Options { pictures, review_below: self.review_below };
+        let mut answer = self.engine.read(bytes, &options, clock);
+        let meta = answer.meta.get_or_insert_default();
+        meta.scan_id = scan.to_string();
+        if let (false, Some(took)) = (was_loaded, self.loading_took.get()) {
+            meta.elapsed_ms.insert("load".to_owned(), milliseconds(*took));
+        }
+        meta.elapsed_ms.extend(clock.elapsed_ms());
+        answer
+    }
+
+    /// The text of each page, or the answer that says why there is none.
+    pub fn read_text(
+        &self,
+        bytes: Vec<u8>,
+        observer: &impl Observer,
+    ) -> Result<Vec<PageText>, Box<Answer>> {
+        self.engine.read_text(bytes, observer).map_err(|error| {
+            let meta = Meta { detail: Some(error.to_string()), ..scan() };
+            Box::new(Answer::failure(error.code(), meta))
+        })
+    }
+}
+
+/// The meta of a scan that nothing is known of yet.
+pub fn scan() -> Meta {
+    Meta { scan_id: Ulid::new().to_string(), ..Meta::default() }
+}
+
+fn load(reading: &Reading, threads: usize) -> Result<Models, BoxError> {
+    let folder = match &reading.models {
+        Some(folder) => folder.clone(),
+        None => beside_program(&[&format!("models/{MANIFEST}")])
+            .and_then(|manifest| manifest.parent().map(Path::to_owned))
+            .ok_or("no models folder is beside the program; name it with --models")?,
+    };
+    let library = reading
+        .onnxruntime
+        .clone()
+        .or_else(|| env::var_os(LIBRARY_VARIABLE).map(PathBuf::from))
+        .or_else(|| beside_program(&["libonnxruntime.so", ".cache/onnxruntime/libonnxruntime.so"]))
+        .ok_or(
+            "libonnxruntime.so is not beside the program; name it with --onnxruntime or in \
+             ORT_DYLIB_PATH",
+        )?;
+    let options = ModelOptions { precision: reading.precision, threads, ..ModelOptions::default() };
+    let runtime = Runtime::load(&library)?;
+    let (reader, entries) = Manifest::open(&folder)?.load(runtime, &options)?;
+    log::info!("{}; {}", library.display(), runtime.build_info());
+    let info = entries.map(|entry| ModelInfo { name: entry.name, version: entry.version });
+    Ok(Models { reader, info: info.to_vec() })
+}
+
+/// The first of some files that exists in the program's folder or in the two above it, which from
+/// `target/release` leads to the repository.
+fn beside_program(files: &[&str]) -> Option<PathBuf> {
+    let program = env::current_exe().ok()?;
+    let folders = program.ancestors().skip(1).take(3);
+    folders.flat_map(|folder| files.iter().map(|file| folder.join(file))).find(|path| path.exists())
+}
+
+/// Keeps time of one document being read.
+#[derive(Default)]
+pub struct Stopwatch(Mutex<Clocks>);
+
+#[derive(Default)]
+struct Clocks {
+    running: HashMap<(Stage, usize), Instant>,
+    spent: HashMap<Stage, Duration>,
+}
+
+impl Stopwatch {
+    /// The time that each stage took, in their order.
+    pub fn spent(&self) -> Vec<(Stage, Duration)> {
+        let clocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let spent = |stage: Stage| clocks.spent.get(&stage).map(|spent| (stage, *spent));
+        Stage::ALL.into_iter().filter_map(spent).collect()
+    }
+}
+
+impl Observer for Stopwatch {
+    fn begin(&self, stage: Stage, page: usize) {
+        let mut clocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        clocks.running.insert((stage, page), Instant::now());
+    }
+
+    fn end(&self, stage: Stage, page: usize) {
+        let mut clocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(begun) = clocks.running.remove(&(stage, page)) {
+            *clocks.spent.entry(stage).or_default() += begun.elapsed();
+        }
+    }
+}
+
+impl Timed for Stopwatch {
+    fn elapsed_ms(&self) -> Map<String, Json> {
+        self.spent()
+            .into_iter()
+            .map(|(stage, spent)| (stage.name().to_owned(), milliseconds(spent)))
+            .collect()
+    }
+}
+
+/// Whole milliseconds as a JSON number.
+fn milliseconds(duration: Duration) -> Json {
+    Json::from(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_are_timed_in_their_order_and_added_up_over_pages() {
+        let watch = Stopwatch::default();
+        for (stage, page) in [(Stage::Report, 0), (Stage::Decode, 0), (Stage::Decode, 1)] {
+            watch.begin(stage, page);
+            std::thread::sleep(Duration::from_millis(2));
+            watch.end(stage, page);
+        }
+        let elapsed = watch.elapsed_ms();
+        assert_eq!(elapsed.keys().collect::<Vec<_>>(), ["decode", "report"]);
+        assert!(elapsed["decode"].as_u64() >= Some(4), "{elapsed:?}");
+    }
+}
