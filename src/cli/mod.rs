@@ -6,6 +6,7 @@
 mod demo;
 mod eval;
 mod extract;
+mod keys;
 mod overlay;
 mod progress;
 mod setup;
@@ -35,6 +36,7 @@ enum Command {
     Extract(extract::Extract),
     Eval(eval::Eval),
     Demo(demo::Demo),
+    Keys(keys::Keys),
 }
 
 /// Does what the command line says.
@@ -47,6 +49,7 @@ pub fn run() -> ExitCode {
         Command::Extract(extract) => extract.run(),
         Command::Eval(eval) => eval.run(),
         Command::Demo(demo) => demo.run(),
+        Command::Keys(keys) => keys.run(),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

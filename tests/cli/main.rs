@@ -7,4 +7,5 @@ mod bad_input;
 mod demo;
 mod eval;
 mod extract;
+mod keys;
 mod kiosk;
