@@ -9,6 +9,7 @@ mod extract;
 mod keys;
 mod overlay;
 mod progress;
+mod serve;
 mod setup;
 mod table;
 
@@ -36,6 +37,7 @@ enum Command {
     Extract(extract::Extract),
     Eval(eval::Eval),
     Demo(demo::Demo),
+    Serve(serve::Serve),
     Keys(keys::Keys),
 }
 
@@ -49,6 +51,7 @@ pub fn run() -> ExitCode {
         Command::Extract(extract) => extract.run(),
         Command::Eval(eval) => eval.run(),
         Command::Demo(demo) => demo.run(),
+        Command::Serve(serve) => serve.run(),
         Command::Keys(keys) => keys.run(),
     };
     match outcome {

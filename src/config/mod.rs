@@ -164,6 +164,13 @@ pub struct Url {
     pub max_redirects: usize,
 }
 
+impl Url {
+    /// How long fetching may take.
+    pub fn max_time(&self) -> Duration {
+        Duration::from_secs(self.max_seconds.get().into())
+    }
+}
+
 impl Default for Url {
     fn default() -> Self {
         Self { allow: Vec::new(), authorities: None, max_seconds: positive(30), max_redirects: 5 }

@@ -58,12 +58,16 @@ pub struct Ticket {
 }
 
 /// The right to read a document now.
-pub struct Worker(#[expect(dead_code, reason = "what it holds is given back when it is dropped")] OwnedSemaphorePermit);
+pub struct Worker(
+    #[expect(dead_code, reason = "what it holds is given back when it is dropped")]
+    OwnedSemaphorePermit,
+);
 
 impl Gate {
     /// An open gate.
     pub fn new(most: Most) -> Arc<Self> {
-        let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
+        let semaphore =
+            |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
         Arc::new(Self {
             places: semaphore(most.workers.saturating_add(most.queue)),
             workers: semaphore(most.workers),
@@ -98,13 +102,16 @@ impl Gate {
         let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX / 8);
         // Two at the same time may lose one of their notes: it is an estimate.
         let average = self.document_ms.load(Ordering::Relaxed);
-        self.document_ms.store(average.saturating_mul(7).saturating_add(time) / 8, Ordering::Relaxed);
+        self.document_ms
+            .store(average.saturating_mul(7).saturating_add(time) / 8, Ordering::Relaxed);
     }
 
-    /// The time after which half of those who wait now will have been served.
-    fn full(&self) -> Full {
+    /// What to say to somebody who is turned away: to come again when half of those who wait now
+    /// will have been served.
+    pub fn full(&self) -> Full {
         let rounds = self.in_hand().div_ceil(2 * self.most.workers.max(1)) as u64;
-        let wait = Duration::from_millis(self.document_ms.load(Ordering::Relaxed).saturating_mul(rounds));
+        let wait =
+            Duration::from_millis(self.document_ms.load(Ordering::Relaxed).saturating_mul(rounds));
         Full { retry_after: wait.clamp(Duration::from_secs(1), LONGEST_WAIT) }
     }
 }
@@ -148,8 +155,8 @@ mod tests {
     #[test]
     fn who_comes_beyond_workers_and_queue_is_turned_away_until_somebody_leaves() {
         let gate = gate(1, 1, 0);
-        let first = gate.enter().ok().expect("room for a worker");
-        let _second = gate.enter().ok().expect("room to wait");
+        let first = gate.enter().expect("room for a worker");
+        let _second = gate.enter().expect("room to wait");
         assert!(gate.enter().is_err());
         assert_eq!(gate.in_hand(), 2);
         drop(first);
@@ -159,10 +166,13 @@ mod tests {
     #[test]
     fn workers_are_given_in_the_order_they_were_asked_for() {
         let gate = gate(1, 2, 0);
-        let tickets = [(); 3].map(|()| gate.enter().ok().expect("room"));
+        let tickets = [(); 3].map(|()| gate.enter().expect("room"));
         let worker = tickets[0].worker().now_or_never().expect("nobody works").ok();
-        let (mut second, mut third) = (Box::pin(tickets[1].worker()), Box::pin(tickets[2].worker()));
-        assert!(second.as_mut().now_or_never().is_none() && third.as_mut().now_or_never().is_none());
+        let (mut second, mut third) =
+            (Box::pin(tickets[1].worker()), Box::pin(tickets[2].worker()));
+        assert!(
+            second.as_mut().now_or_never().is_none() && third.as_mut().now_or_never().is_none()
+        );
         assert_eq!(gate.at_work(), 1);
         drop(worker);
         assert!(third.as_mut().now_or_never().is_none());
@@ -175,8 +185,8 @@ mod tests {
     #[test]
     fn bytes_are_held_until_the_ticket_is_gone() {
         let gate = gate(2, 0, 10 * PIECE);
-        let mut first = gate.enter().ok().expect("room");
-        let mut second = gate.enter().ok().expect("room");
+        let mut first = gate.enter().expect("room");
+        let mut second = gate.enter().expect("room");
         for _ in 0..8 * PIECE / 128 {
             first.hold(128).expect("small pieces add up");
         }
@@ -189,7 +199,7 @@ mod tests {
     #[test]
     fn the_time_to_come_again_grows_with_the_queue_and_with_what_documents_take() {
         let gate = gate(1, 9, 0);
-        let _tickets: Vec<_> = (0..10).map(|_| gate.enter().ok().expect("room")).collect();
+        let _tickets: Vec<_> = (0..10).map(|_| gate.enter().expect("room")).collect();
         let before = gate.enter().err().expect("full").retry_after;
         for _ in 0..50 {
             gate.took(Duration::from_secs(4));

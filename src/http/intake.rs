@@ -64,9 +64,9 @@ impl Intake {
         self.ticket = Some(ticket);
     }
 
-    /// The ticket, with what was read held on it.
-    pub fn into_ticket(self) -> Option<Ticket> {
-        self.ticket
+    /// That ticket.
+    pub fn ticket(&mut self) -> Option<&mut Ticket> {
+        self.ticket.as_mut()
     }
 
     /// What went wrong while the body was read, which its reader may only know as an end.
@@ -75,7 +75,7 @@ impl Intake {
     }
 
     /// The whole body.
-    pub async fn collect(&mut self) -> Result<Vec<u8>, IntakeError> {
+    pub async fn whole(&mut self) -> Result<Vec<u8>, IntakeError> {
         let mut bytes = Vec::new();
         while let Some(chunk) = self.next().await {
             bytes.extend_from_slice(&chunk?);
@@ -102,7 +102,7 @@ impl Intake {
         let _ = timeout(LONGEST_THROWING_AWAY, rest).await;
     }
 
-    fn take(&mut self, chunk: &Bytes) -> Result<(), IntakeError> {
+    fn admit(&mut self, chunk: &Bytes) -> Result<(), IntakeError> {
         self.read += chunk.len();
         if self.read > self.most {
             return Err(IntakeError::TooLarge(self.most));
@@ -122,7 +122,7 @@ impl Stream for Intake {
             return Poll::Ready(None);
         }
         let result = match self.body.poll_next_unpin(context) {
-            Poll::Ready(Some(Ok(chunk))) => self.take(&chunk).map(|()| chunk),
+            Poll::Ready(Some(Ok(chunk))) => self.admit(&chunk).map(|()| chunk),
             Poll::Ready(Some(Err(_))) => Err(IntakeError::CutOff),
             Poll::Ready(None) => return Poll::Ready(None),
             Poll::Pending => match self.deadline.as_mut().poll(context) {
@@ -154,14 +154,14 @@ mod tests {
     #[tokio::test]
     async fn a_body_of_the_allowed_size_is_read_whole() {
         let mut intake = intake(body(3), 300);
-        assert_eq!(intake.collect().await, Ok(vec![7; 300]));
+        assert_eq!(intake.whole().await, Ok(vec![7; 300]));
         assert_eq!(intake.failure(), None);
     }
 
     #[tokio::test]
     async fn a_body_with_a_byte_too_many_is_refused_and_stays_so() {
         let mut intake = intake(body(3), 299);
-        assert_eq!(intake.collect().await, Err(IntakeError::TooLarge(299)));
+        assert_eq!(intake.whole().await, Err(IntakeError::TooLarge(299)));
         assert_eq!(intake.failure(), Some(IntakeError::TooLarge(299)));
         assert!(intake.next().await.is_none());
     }
@@ -170,28 +170,28 @@ mod tests {
     async fn a_body_that_stops_arriving_is_given_up() {
         let stalled = stream::iter([Ok::<_, std::io::Error>("a")]).chain(stream::pending());
         let mut intake = intake(Body::from_stream(stalled), 300);
-        assert_eq!(intake.collect().await, Err(IntakeError::TooSlow));
+        assert_eq!(intake.whole().await, Err(IntakeError::TooSlow));
     }
 
     #[tokio::test]
     async fn a_body_that_fails_was_cut_off() {
         let broken = stream::iter([Ok("a"), Err(std::io::Error::other("gone"))]);
         let mut intake = intake(Body::from_stream(broken), 300);
-        assert_eq!(intake.collect().await, Err(IntakeError::CutOff));
+        assert_eq!(intake.whole().await, Err(IntakeError::CutOff));
     }
 
     #[tokio::test]
     async fn a_body_there_is_no_room_for_is_turned_away() {
         let gate = Gate::new(Most { workers: 1, queue: 0, bytes: 1024 });
         let mut intake = intake(body(30), 10_000);
-        intake.count_on(gate.enter().ok().expect("room"));
-        assert!(matches!(intake.collect().await, Err(IntakeError::Full(_))));
+        intake.count_on(gate.enter().expect("room"));
+        assert!(matches!(intake.whole().await, Err(IntakeError::Full(_))));
     }
 
     #[tokio::test]
     async fn what_nobody_wants_is_read_to_its_end() {
         let mut intake = intake(body(3), 100);
-        assert!(intake.collect().await.is_err());
+        assert!(intake.whole().await.is_err());
         intake.throw_away().await;
         assert!(intake.body.next().await.is_none());
     }

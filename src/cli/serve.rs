@@ -1,0 +1,135 @@
+//! `serve`: the contract's HTTP API, alone.
+
+use std::error::Error;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cic_kiosk::config::{Config, Tls};
+use clap::Args;
+use tokio::runtime;
+
+use super::setup::{ReadingArgs, set};
+use super::{Outcome, print, usage_error};
+use crate::http::fetch::{Allowed, Fetcher, Limits};
+use crate::http::server::{Listening, ServeError};
+use crate::http::{Api, router};
+use crate::keys::KeyStore;
+use crate::reading::Reader;
+
+/// Serve the cloud service's HTTP API
+///
+/// Any program written for it works here with another address and a key from `cic-kiosk keys add`.
+/// When it is ready it prints one line with its address; SIGTERM ends it. The command line goes
+/// over the configuration.
+#[derive(Args)]
+pub struct Serve {
+    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+
+    /// Folder of the keys and of the record of their uses
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+
+    /// Host or network (CIDR) that documents may be fetched from although it is no public one; can
+    /// be given several times
+    #[arg(long, value_name = "HOST|CIDR")]
+    allow_url_host: Vec<Allowed>,
+
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Certificate in PEM, with those that lead to its authority; read again when it changes
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+
+    /// The certificate's private key in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+
+    /// Speak plain HTTP beyond this machine: keys and papers can then be read on the way
+    #[arg(long)]
+    allow_plain_http: bool,
+
+    #[command(flatten)]
+    reading: ReadingArgs,
+}
+
+impl Serve {
+    /// Serves until it is told to stop.
+    pub fn run(&self) -> Outcome {
+        let config = self.config()?;
+        let state = config.http.state.as_deref().ok_or_else(|| {
+            usage_error("name the folder of the keys, with --state or as state in [http]")
+        })?;
+        let keys = KeyStore::create(state)?;
+        let fetcher = self.fetcher(&config)?;
+        let reader = Reader::new(&config.reading, &config.limits);
+        // Before the first request rather than with it; without models there is nothing to serve.
+        reader.load()?;
+        let (http, limits) = (config.http.clone(), config.limits);
+        let api = Api::new(Arc::new(reader), Arc::new(keys), fetcher, http, limits);
+        let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let listening = Listening::bind(&config.http).await.map_err(as_usage)?;
+            print(&format!("listening on {}://{}\n", listening.scheme(), listening.address))?;
+            let (house, stops) = (Arc::clone(&api), Arc::clone(&api));
+            tokio::spawn(async move { house.keep_house().await });
+            listening.serve(router(api), move || stops.stop()).await?;
+            Ok(true)
+        })
+    }
+
+    fn config(&self) -> Result<Config, Box<dyn Error>> {
+        let mut config = match &self.config {
+            None => Config::default(),
+            Some(path) => {
+                let text = fs::read_to_string(path)
+                    .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+                Config::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?
+            }
+        };
+        self.reading.apply(&mut config);
+        let http = &mut config.http;
+        set(&mut http.listen, self.listen);
+        set(&mut http.state, self.state.clone().map(Some));
+        let (certificate, key) = (self.tls_certificate.clone(), self.tls_key.clone());
+        let tls = certificate.zip(key).map(|(certificate, key)| Tls { certificate, key });
+        set(&mut http.tls, tls.map(Some));
+        http.allow_plain_http |= self.allow_plain_http;
+        Ok(config)
+    }
+
+    fn fetcher(&self, config: &Config) -> Result<Fetcher, Box<dyn Error>> {
+        let mut allowed = self.allow_url_host.clone();
+        for entry in &config.url.allow {
+            let entry = entry.parse().map_err(|error| format!("allow in [url]: {error}"))?;
+            allowed.push(entry);
+        }
+        let authorities = match &config.url.authorities {
+            None => None,
+            Some(path) => Some(
+                fs::read(path)
+                    .map_err(|error| format!("cannot read {}: {error}", path.display()))?,
+            ),
+        };
+        let limits = Limits {
+            max_bytes: config.limits.max_bytes,
+            max_time: config.url.max_time(),
+            max_redirects: config.url.max_redirects,
+            ..Limits::default()
+        };
+        Ok(Fetcher::new(allowed, limits, authorities.as_deref())?)
+    }
+}
+
+/// An address that must not be listened on is a mistake in the command line.
+fn as_usage(error: ServeError) -> Box<dyn Error> {
+    match error {
+        ServeError::Plain(_) => usage_error(&error.to_string()).into(),
+        error => error.into(),
+    }
+}

@@ -1,0 +1,152 @@
+//! Serves a router on a socket, with TLS where there is a certificate, until it is told to stop.
+//!
+//! Promises:
+//! - A certificate that is renewed counts without a restart; one that cannot be read is named in
+//!   the log, and the old one stays.
+//! - A connection that says nothing is closed.
+//! - At the end, requests under way get their time, and not more.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use cic_kiosk::config::{Http, Tls};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The longest time for a request's head, and for the first request of a connection.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How often a certificate's files are looked at.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Why the API cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Plain HTTP beyond this machine.
+    #[error(
+        "{0} can be reached from other machines, which would send keys and papers unencrypted: \
+         give a certificate, listen on 127.0.0.1, or say that plain HTTP is allowed"
+    )]
+    Plain(SocketAddr),
+    /// The address is not to be had.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, io::Error),
+    /// The certificate or its key is not to be had.
+    #[error("cannot use the certificate {} with the key {}: {reason}", files.certificate.display(), files.key.display())]
+    Certificate {
+        /// Where they are.
+        files: Tls,
+        /// What is wrong with them.
+        reason: io::Error,
+    },
+    /// The system does not let us.
+    #[error("cannot serve: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// A socket that is bound, and what is spoken on it.
+pub struct Listening {
+    listener: TcpListener,
+    /// Its address, with the port that was taken.
+    pub address: SocketAddr,
+    settings: Http,
+    tls: Option<(Tls, RustlsConfig)>,
+}
+
+impl Listening {
+    /// Binds the address that the settings name.
+    ///
+    /// # Errors
+    /// Any [`ServeError`].
+    pub async fn bind(settings: &Http) -> Result<Self, ServeError> {
+        let place = settings.listen;
+        if !place.ip().is_loopback() && settings.tls.is_none() && !settings.allow_plain_http {
+            return Err(ServeError::Plain(place));
+        }
+        let tls = match &settings.tls {
+            None => None,
+            Some(tls) => match RustlsConfig::from_pem_file(&tls.certificate, &tls.key).await {
+                Ok(config) => Some((tls.clone(), config)),
+                Err(reason) => return Err(ServeError::Certificate { files: tls.clone(), reason }),
+            },
+        };
+        let listener =
+            TcpListener::bind(place).map_err(|error| ServeError::Listen(place, error))?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address, settings: settings.clone(), tls })
+    }
+
+    /// The scheme of its addresses.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// Serves until SIGTERM or SIGINT; `stopping` is called when it comes.
+    ///
+    /// # Errors
+    /// [`ServeError::Io`].
+    pub async fn serve(
+        self,
+        router: Router,
+        stopping: impl FnOnce() + Send + 'static,
+    ) -> Result<(), ServeError> {
+        let handle = Handle::new();
+        let ends = handle.clone();
+        let drain = self.settings.drain_time();
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            log::info!("stopping; requests under way have {} s", drain.as_secs());
+            stopping();
+            ends.graceful_shutdown(Some(drain));
+        });
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        match self.tls {
+            None => {
+                let mut server = axum_server::from_tcp(self.listener)?;
+                server.http_builder().http1().header_read_timeout(PATIENCE);
+                server.handle(handle).first_request_timeout(PATIENCE).serve(service).await?;
+            }
+            Some((files, config)) => {
+                tokio::spawn(watch(files, config.clone(), signal(SignalKind::hangup())?));
+                let mut server = axum_server::from_tcp_rustls(self.listener, config)?;
+                server.http_builder().http1().header_read_timeout(PATIENCE);
+                server.handle(handle).first_request_timeout(PATIENCE).serve(service).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads the certificate again when its files change, or when SIGHUP says so.
+async fn watch(files: Tls, config: RustlsConfig, mut hangup: Signal) {
+    let mut known = changed(&files);
+    loop {
+        let asked = tokio::time::timeout(LOOK, hangup.recv()).await.is_ok();
+        let now = changed(&files);
+        if now == known && !asked {
+            continue;
+        }
+        known = now;
+        match config.reload_from_pem_file(&files.certificate, &files.key).await {
+            Ok(()) => log::info!("the certificate was read again"),
+            Err(error) => {
+                log::error!("the new certificate is unusable, the old one stays: {error}")
+            }
+        }
+    }
+}
+
+/// When each of the files was last changed.
+fn changed(files: &Tls) -> [Option<SystemTime>; 2] {
+    let of = |path: &PathBuf| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    [of(&files.certificate), of(&files.key)]
+}
