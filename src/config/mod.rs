@@ -86,6 +86,9 @@ pub struct Http {
     /// Whether plain HTTP may be spoken beyond this machine. Passwords and papers can then be read
     /// on the way. Default false.
     pub allow_plain_http: bool,
+    /// Connections at a time; more are closed at once. Default 900: a process commonly
+    /// has 1024 descriptors, and needs some itself.
+    pub max_connections: usize,
     /// Documents that are read at the same time; without it, as many as `reading.threads`.
     pub workers: Option<NonZeroUsize>,
     /// Requests that may wait for a worker; more are answered with 503 at once. Default 32: at a
@@ -112,6 +115,7 @@ impl Default for Http {
             state: None,
             tls: None,
             allow_plain_http: false,
+            max_connections: 900,
             workers: None,
             queue: 32,
             max_held_bytes: 256 << 20,
@@ -211,6 +215,13 @@ mod tests {
     }
 
     #[test]
+    fn the_defaults_are_those_that_are_documented() {
+        let document = include_str!("../../docs/http-api.md");
+        let example = document.split("```toml").nth(1).and_then(|rest| rest.split("```").next());
+        assert_eq!(Config::parse(example.unwrap()).unwrap(), Config::default());
+    }
+
+    #[test]
     fn everything_can_be_set() {
         let config = Config::parse(
             r#"
@@ -230,6 +241,7 @@ mod tests {
             state = "/s"
             tls = { certificate = "/c.pem", key = "/k.pem" }
             allow_plain_http = true
+            max_connections = 10
             workers = 1
             queue = 0
             max_held_bytes = 5000

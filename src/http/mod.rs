@@ -12,6 +12,7 @@
 
 mod answer;
 mod contract;
+mod crowd;
 mod docs;
 pub mod fetch;
 pub mod gate;

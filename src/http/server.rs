@@ -3,7 +3,7 @@
 //! Promises:
 //! - A certificate that is renewed counts without a restart; one that cannot be read is named in
 //!   the log, and the old one stays.
-//! - A connection that says nothing is closed.
+//! - A connection that says nothing is closed, and there are only so many.
 //! - At the end, requests under way get their time, and not more.
 
 use std::io;
@@ -16,6 +16,8 @@ use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use cic_kiosk::config::{Http, Tls};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::crowd::Crowd;
 
 /// The longest time for a request's head, and for the first request of a connection.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -108,16 +110,19 @@ impl Listening {
             stopping();
             ends.graceful_shutdown(Some(drain));
         });
+        let most = self.settings.max_connections;
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         match self.tls {
             None => {
-                let mut server = axum_server::from_tcp(self.listener)?;
+                let server = axum_server::from_tcp(self.listener)?;
+                let mut server = server.map(|acceptor| Crowd::new(acceptor, most));
                 server.http_builder().http1().header_read_timeout(PATIENCE);
                 server.handle(handle).first_request_timeout(PATIENCE).serve(service).await?;
             }
             Some((files, config)) => {
                 tokio::spawn(watch(files, config.clone(), signal(SignalKind::hangup())?));
-                let mut server = axum_server::from_tcp_rustls(self.listener, config)?;
+                let server = axum_server::from_tcp_rustls(self.listener, config)?;
+                let mut server = server.map(|acceptor| Crowd::new(acceptor, most));
                 server.http_builder().http1().header_read_timeout(PATIENCE);
                 server.handle(handle).first_request_timeout(PATIENCE).serve(service).await?;
             }

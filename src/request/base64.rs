@@ -13,7 +13,10 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// The bytes that the text stands for.
-pub(super) fn decode(text: &str) -> Result<Vec<u8>, RequestError> {
+///
+/// # Errors
+/// [`RequestError::NoBase64`].
+pub fn decode(text: &str) -> Result<Vec<u8>, RequestError> {
     let digits: Vec<u8> = after_data_url_head(text)
         .bytes()
         .filter(|byte| !byte.is_ascii_whitespace())

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use url::form_urlencoded;
 
+pub use base64::decode as base64;
 pub use multipart::parse as multipart;
 
 use crate::report::schema::ErrorCode;
@@ -243,7 +244,7 @@ impl Parameters {
             (FormatType::Url, img) => Input::Url(img.into_text()?.trim().to_owned()),
             (FormatType::File, Img::Bytes(bytes)) => Input::File(bytes),
             (FormatType::File, Img::Text(_)) => return Err(RequestError::NoFile),
-            (FormatType::Base64, img) => Input::Base64(base64::decode(&img.into_text()?)?),
+            (FormatType::Base64, img) => Input::Base64(base64(&img.into_text()?)?),
         };
         match &input {
             Input::Url(text) if text.is_empty() => Err(RequestError::NoImg),
