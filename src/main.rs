@@ -8,10 +8,13 @@ mod keys;
 mod mqtt;
 mod reading;
 
+use std::panic::{self, PanicHookInfo};
 use std::process::ExitCode;
+use std::thread;
 
+use cic_kiosk::page::DECODER;
 use env_logger::Env;
-use log::LevelFilter;
+use log::{Level, LevelFilter};
 
 /// Warnings and errors, unless `RUST_LOG` says otherwise. The embedded broker calls every client
 /// that leaves an error.
@@ -26,5 +29,15 @@ fn main() -> ExitCode {
         logger.filter_module(module, LevelFilter::Warn);
     }
     logger.init();
+    panic::set_hook(Box::new(tell_of_panic));
     cli::run()
+}
+
+/// Where it happened, but not what it said: that may quote a paper. Decoders of other projects may
+/// panic over damaged files: that is caught, and is the file's failure.
+fn tell_of_panic(panic: &PanicHookInfo<'_>) {
+    let thread = thread::current();
+    let level = if thread.name() == Some(DECODER) { Level::Debug } else { Level::Error };
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    log::log!(level, "thread {:?} panicked at {place}", thread.name().unwrap_or_default());
 }

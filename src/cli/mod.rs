@@ -3,6 +3,7 @@
 //! Results go to stdout, everything else to stderr. The exit status is 0, 1 where something failed,
 //! or 64 where the command line itself is wrong (`EX_USAGE` of sysexits.h).
 
+mod config;
 mod demo;
 mod eval;
 mod extract;
@@ -39,6 +40,7 @@ enum Command {
     Demo(demo::Demo),
     Serve(serve::Serve),
     Keys(keys::Keys),
+    Config(config::Config),
 }
 
 /// Does what the command line says.
@@ -53,6 +55,7 @@ pub fn run() -> ExitCode {
         Command::Demo(demo) => demo.run(),
         Command::Serve(serve) => serve.run(),
         Command::Keys(keys) => keys.run(),
+        Command::Config(config) => config.run(),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

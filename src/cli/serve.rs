@@ -10,10 +10,11 @@ use cic_kiosk::config::{Config, Tls};
 use clap::Args;
 use tokio::runtime;
 
+use super::config::ConfigArgs;
 use super::setup::{ReadingArgs, set};
 use super::{Outcome, print, usage_error};
 use crate::http::fetch::{Allowed, Fetcher, Limits};
-use crate::http::server::{Listening, ServeError};
+use crate::http::server::Listening;
 use crate::http::{Api, router};
 use crate::keys::KeyStore;
 use crate::reading::Reader;
@@ -38,9 +39,8 @@ pub struct Serve {
     #[arg(long, value_name = "HOST|CIDR")]
     allow_url_host: Vec<Allowed>,
 
-    /// Configuration file (TOML)
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
 
     /// Certificate in PEM, with those that lead to its authority; read again when it changes
     #[arg(long, value_name = "FILE", requires = "tls_key")]
@@ -74,7 +74,7 @@ impl Serve {
         let api = Api::new(Arc::new(reader), Arc::new(keys), fetcher, http, limits);
         let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
-            let listening = Listening::bind(&config.http).await.map_err(as_usage)?;
+            let listening = Listening::bind(&config.http).await?;
             print(&format!("listening on {}://{}\n", listening.scheme(), listening.address))?;
             let (house, stops) = (Arc::clone(&api), Arc::clone(&api));
             tokio::spawn(async move { house.keep_house().await });
@@ -84,14 +84,7 @@ impl Serve {
     }
 
     fn config(&self) -> Result<Config, Box<dyn Error>> {
-        let mut config = match &self.config {
-            None => Config::default(),
-            Some(path) => {
-                let text = fs::read_to_string(path)
-                    .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-                Config::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?
-            }
-        };
+        let mut config = self.config.load()?.config;
         self.reading.apply(&mut config);
         let http = &mut config.http;
         set(&mut http.listen, self.listen);
@@ -100,6 +93,7 @@ impl Serve {
         let tls = certificate.zip(key).map(|(certificate, key)| Tls { certificate, key });
         set(&mut http.tls, tls.map(Some));
         http.allow_plain_http |= self.allow_plain_http;
+        config.check().map_err(|error| usage_error(&error.to_string()))?;
         Ok(config)
     }
 
@@ -123,13 +117,5 @@ impl Serve {
             ..Limits::default()
         };
         Ok(Fetcher::new(allowed, limits, authorities.as_deref())?)
-    }
-}
-
-/// An address that must not be listened on is a mistake in the command line.
-fn as_usage(error: ServeError) -> Box<dyn Error> {
-    match error {
-        ServeError::Plain(_) => usage_error(&error.to_string()).into(),
-        error => error.into(),
     }
 }

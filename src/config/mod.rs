@@ -5,18 +5,25 @@
 //!   and what would be right; nothing is ignored in silence.
 //! - It is text in, data out: no file is read here, and no secret is ever held.
 
+mod example;
+mod layers;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use example::{example, schema};
+pub use layers::{Layer, Loaded, VARIABLES};
 
 use crate::models::Precision;
 use crate::page::Limits;
 
 /// Everything that can be set.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// How documents are read.
@@ -29,10 +36,20 @@ pub struct Config {
     pub url: Url,
 }
 
-/// Why a text is no configuration: line, key and what would be right.
+/// Why this is no configuration: place, key and what would be right.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{0}")]
 pub struct ConfigError(String);
+
+impl ConfigError {
+    fn new(error: &impl ToString) -> Self {
+        Self(error.to_string().trim_end().to_owned())
+    }
+
+    fn at(self, place: &str) -> Self {
+        Self(format!("{place}: {}", self.0))
+    }
+}
 
 impl Config {
     /// Reads a configuration.
@@ -40,12 +57,33 @@ impl Config {
     /// # Errors
     /// With the line and what would be right there.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        toml::from_str(text).map_err(|error| ConfigError(error.to_string().trim_end().to_owned()))
+        toml::from_str(text).map_err(|error| ConfigError::new(&error))
+    }
+
+    /// Whether the settings agree with each other.
+    ///
+    /// # Errors
+    /// With the keys that do not.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let refused = |reason: &str| Err(ConfigError(reason.to_owned()));
+        if self.http.is_plain_beyond_this_machine() {
+            return refused(
+                "http.listen can be reached from other machines, which would send keys and papers \
+                 unencrypted: set http.tls, listen on 127.0.0.1, or set http.allow_plain_http",
+            );
+        }
+        if self.http.max_held_bytes < self.limits.max_bytes {
+            return refused(
+                "http.max_held_bytes is less than limits.max_bytes, so that a document of the \
+                 allowed size could never be sent: raise the one or lower the other",
+            );
+        }
+        Ok(())
     }
 }
 
 /// How documents are read.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Reading {
     /// Folder of the models and their manifest; without it, `models` beside the program or above.
@@ -57,7 +95,8 @@ pub struct Reading {
     /// Threads, all together; without it, one for each core, four at most.
     pub threads: Option<NonZeroUsize>,
     /// Values of a lower confidence are named in `meta.needs_review`. Default 0.9.
-    #[serde(deserialize_with = "share")]
+    #[serde(deserialize_with = "share", serialize_with = "as_written")]
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub review_below: f32,
 }
 
@@ -74,7 +113,7 @@ impl Default for Reading {
 }
 
 /// The HTTP API.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
     /// Where it listens; port 0 takes a free one. Default `127.0.0.1:8080`.
@@ -128,6 +167,12 @@ impl Default for Http {
 }
 
 impl Http {
+    /// Whether keys and papers would pass unencrypted between machines without anybody having said
+    /// that they may.
+    pub fn is_plain_beyond_this_machine(&self) -> bool {
+        !self.listen.ip().is_loopback() && self.tls.is_none() && !self.allow_plain_http
+    }
+
     /// How long a client may take to send a request.
     pub fn body_time(&self) -> Duration {
         Duration::from_secs(self.body_seconds.get().into())
@@ -145,7 +190,7 @@ impl Http {
 }
 
 /// Certificate and key in PEM files, which are read again when they change.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
     /// The certificate and those that lead to its authority.
@@ -155,7 +200,7 @@ pub struct Tls {
 }
 
 /// Documents that are fetched from an address.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Url {
     /// Hosts and networks (CIDR) that may be asked although they are no public ones.
@@ -199,6 +244,11 @@ fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f32, D::Error> {
     }
 }
 
+/// With the digits that a person would write, not with those of the next 64-bit number.
+fn as_written<S: Serializer>(share: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(share.to_string().parse().unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,13 +262,7 @@ mod tests {
         let config = Config::parse("").unwrap();
         assert_eq!(config, Config::default());
         assert!(config.http.listen.ip().is_loopback());
-    }
-
-    #[test]
-    fn the_defaults_are_those_that_are_documented() {
-        let document = include_str!("../../docs/http-api.md");
-        let example = document.split("```toml").nth(1).and_then(|rest| rest.split("```").next());
-        assert_eq!(Config::parse(example.unwrap()).unwrap(), Config::default());
+        assert_eq!(config.check(), Ok(()));
     }
 
     #[test]

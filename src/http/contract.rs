@@ -26,7 +26,7 @@ use ulid::Ulid;
 use super::answer::{Refusal, json, status_of, to_json};
 use super::gate::{Ticket, Worker};
 use super::intake::Intake;
-use super::{Api, blocking};
+use super::{Api, PANIC, blocking};
 use crate::keys::{Key, NewUse, UseEnd, UseError, VerifyError};
 use crate::reading::{Stopwatch, Timed};
 
@@ -53,10 +53,8 @@ pub async fn credit_report(
     };
     // A mistake of ours is an answer, too, not a connection that breaks.
     let result = AssertUnwindSafe(visit.result(&head, &mut intake)).catch_unwind().await;
-    let result = result.unwrap_or_else(|_| Err(Refusal::Internal("a panic".to_owned())));
-    if result.is_err() {
-        intake.throw_away().await;
-    }
+    let result = result.unwrap_or_else(|_| Err(Refusal::Internal(PANIC.to_owned())));
+    intake.throw_away().await;
     visit.respond(result)
 }
 

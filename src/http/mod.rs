@@ -45,6 +45,9 @@ use fetch::Fetcher;
 use gate::{Gate, Most};
 use metrics::Metrics;
 
+/// Where it was, the program's panic hook has said.
+const PANIC: &str = "a panic";
+
 /// The contract's path.
 pub const CREDIT_REPORT: &str = "/api/v2/ocr/document/credit_report";
 
@@ -203,6 +206,6 @@ where
 {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(error) => Err(E::from(error.to_string())),
+        Err(_) => Err(E::from(PANIC.to_owned())),
     }
 }

@@ -28,12 +28,6 @@ const LOOK: Duration = Duration::from_secs(5);
 /// Why the API cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// Plain HTTP beyond this machine.
-    #[error(
-        "{0} can be reached from other machines, which would send keys and papers unencrypted: \
-         give a certificate, listen on 127.0.0.1, or say that plain HTTP is allowed"
-    )]
-    Plain(SocketAddr),
     /// The address is not to be had.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
@@ -66,9 +60,6 @@ impl Listening {
     /// Any [`ServeError`].
     pub async fn bind(settings: &Http) -> Result<Self, ServeError> {
         let place = settings.listen;
-        if !place.ip().is_loopback() && settings.tls.is_none() && !settings.allow_plain_http {
-            return Err(ServeError::Plain(place));
-        }
         let tls = match &settings.tls {
             None => None,
             Some(tls) => match RustlsConfig::from_pem_file(&tls.certificate, &tls.key).await {

@@ -19,7 +19,8 @@ mod unpack;
 use std::{fmt, thread};
 
 use image::{DynamicImage, GrayImage};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use quality::Quality;
@@ -30,12 +31,15 @@ use decode::{Format, PictureFile};
 use pdf::PdfFile;
 use straighten::straighten;
 
+/// Name of the threads that decode, on which a panic is expected and caught.
+pub const DECODER: &str = "decoder";
+
 /// Stack of the thread that decodes. Libraries recurse into nested objects; hayro stops at 50
 /// forms in each other, some 100 KiB apiece at worst. Only what is touched costs memory.
 const DECODER_STACK: usize = 32 << 20;
 
 /// What an input may cost.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Size of the input, in bytes. Default 64 MiB: eight pages of uncompressed A4 at 150 dpi.
@@ -262,7 +266,7 @@ impl Document {
 fn guarded<T: Send>(work: impl FnOnce() -> Result<T, PageError> + Send) -> Result<T, PageError> {
     thread::scope(|scope| {
         let decoder = thread::Builder::new()
-            .name("decoder".into())
+            .name(DECODER.into())
             .stack_size(DECODER_STACK)
             .spawn_scoped(scope, work);
         match decoder.map(thread::ScopedJoinHandle::join) {

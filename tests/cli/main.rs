@@ -4,6 +4,7 @@
 mod fixtures;
 
 mod bad_input;
+mod config;
 mod demo;
 mod eval;
 mod extract;
