@@ -73,15 +73,15 @@ PYTHON
     rm "$wheel"
 }
 
-# venv FOLDER PATTERN: a virtual environment with the pinned requirements that do not match the pattern.
+# venv FOLDER PINS [PATTERN]: a virtual environment with the pinned requirements, those left out that match the pattern.
 venv() {
-    local folder=$1 pins=models/training/requirements.txt
+    local folder=$1 pins=$2 without=${3:-^#}
     [ -e "$folder/ready" ] && [ "$folder/ready" -nt "$pins" ] && return
     want python3 -- python3 --version
     want python3-venv -- python3 -c 'import ensurepip, venv'
     install_missing
     python3 -m venv --clear "$folder"
-    grep -v "$2" "$pins" >"$folder/requirements.txt"
+    grep -v "$without" "$pins" >"$folder/requirements.txt"
     "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$folder/requirements.txt"
     touch "$folder/ready"
 }
@@ -103,13 +103,16 @@ fonts() {
 test_tools() {
     want mosquitto -- env PATH="$PATH:/usr/sbin" which mosquitto
     want mosquitto-clients -- which mosquitto_sub
+    want curl -- curl --version
+    want chromium -- which chromium
     fonts
-    venv .cache/python '^torch'
+    venv .cache/python models/training/requirements.txt '^torch'
+    venv .cache/http tests/http/requirements.txt
 }
 
 training() {
     fonts
-    venv .cache/training '^#'
+    venv .cache/training models/training/requirements.txt
 }
 
 bench_tools() {

@@ -21,10 +21,17 @@ python_tests() {
     OMP_NUM_THREADS=2 "$python" -m pytest tests
 }
 
+# They run the program as Cargo leaves it for its own tests.
+http_tests() {
+    cargo build --locked
+    .cache/http/bin/python -m pytest tests/http
+}
+
 part "format" cargo fmt --check
 part "clippy" cargo clippy --locked --all-targets -- -D warnings
 part "generator and training" python_tests
 part "engine and program" cargo test --locked
+part "HTTP API, from outside" http_tests
 
 # pytest ends with "=== N passed in S s ===", cargo prints "test result: ok. N passed; ..." for each binary.
 awk '

@@ -21,7 +21,7 @@ use log::{Level, LevelFilter};
 const LOGGED: &str = "warn,rumqttd=off";
 
 /// They tell at finer levels which hosts were asked for: that is part of somebody's request.
-const HUSHED: [&str; 3] = ["reqwest", "hyper", "hyper_util"];
+const HUSHED: [&str; 4] = ["hyper", "hyper_util", "reqwest", "rustls"];
 
 fn main() -> ExitCode {
     let mut logger = env_logger::Builder::from_env(Env::default().default_filter_or(LOGGED));

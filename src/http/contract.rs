@@ -95,8 +95,17 @@ impl Visit<'_> {
     /// Who asks, if the key is right.
     async fn key(&self, head: &Parts) -> Result<Key, Refusal> {
         let (api_key, secret) = credentials(head).ok_or(Refusal::Unauthorised(None))?;
+        let client = self.client;
+        let (keys, pair) = (Arc::clone(&self.api.keys), (api_key.clone(), secret.clone()));
+        let known = blocking(move || {
+            keys.recall(&pair.0, &pair.1, client)
+                .map_err(|error| Refusal::Internal(error.to_string()))
+        });
+        if let Some(key) = known.await? {
+            return Ok(key);
+        }
         let _turn = self.api.verifying.try_acquire().map_err(|_| self.api.gate.full())?;
-        let (keys, client) = (Arc::clone(&self.api.keys), self.client);
+        let keys = Arc::clone(&self.api.keys);
         blocking(move || {
             keys.verify(&api_key, &secret, client).map_err(|error| match error {
                 VerifyError::Wrong => Refusal::Unauthorised(None),

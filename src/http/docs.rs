@@ -16,6 +16,7 @@ const PAGE: &str = r#"<!DOCTYPE html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Credit report API</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="/docs/files/swagger-ui.css">
 </head>
 <body>

@@ -2,8 +2,8 @@
 //!
 //! Promises:
 //! - A program written for the cloud service works with another address and other keys.
-//! - Every answer of the API is the contract's JSON, whatever was asked, and a client that goes away
-//!   stops the work for it.
+//! - Every answer is the contract's JSON, whatever was asked, as long as the question was HTTP; and a
+//!   client that goes away stops the work for it.
 //! - Nobody gets far without a key: the document is looked at after the key.
 //! - Memory is bounded: by the [`gate`] for documents, by limits for everything else.
 //! - No value of a paper, no address and no secret reaches a log, a metric or an error's text.
@@ -58,15 +58,15 @@ pub struct Api {
     fetcher: Fetcher,
     gate: Arc<Gate>,
     metrics: Metrics,
-    /// Keys that are being verified: a flood of wrong ones must not take all threads.
+    /// Keys that are being verified for the first time: a flood of wrong ones must not take all
+    /// threads.
     verifying: Semaphore,
     settings: Http,
     limits: Limits,
     stopping: AtomicBool,
 }
 
-/// Verifying takes microseconds, or the better part of a second where a hash has to be computed, one
-/// at a time.
+/// A hash is computed for each, one at a time, which takes some tens of milliseconds.
 const MOST_VERIFYING: usize = 64;
 
 /// How often records that are too old are looked for.

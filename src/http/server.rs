@@ -51,10 +51,19 @@ pub struct Listening {
     pub address: SocketAddr,
     settings: Http,
     tls: Option<(Tls, RustlsConfig)>,
+    signals: Signals,
+}
+
+/// Taken over before anybody is told that there is something to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Listening {
-    /// Binds the address that the settings name.
+    /// Binds the address that the settings name. From now on SIGHUP reads a certificate again, or
+    /// does nothing where there is none, instead of ending the program.
     ///
     /// # Errors
     /// Any [`ServeError`].
@@ -70,7 +79,12 @@ impl Listening {
         let listener =
             TcpListener::bind(place).map_err(|error| ServeError::Listen(place, error))?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, settings: settings.clone(), tls })
+        let signals = Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        };
+        Ok(Self { listener, address, settings: settings.clone(), tls, signals })
     }
 
     /// The scheme of its addresses.
@@ -90,8 +104,7 @@ impl Listening {
         let handle = Handle::new();
         let ends = handle.clone();
         let drain = self.settings.drain_time();
-        let (mut terminate, mut interrupt) =
-            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let Signals { mut terminate, mut interrupt, hangup } = self.signals;
         tokio::spawn(async move {
             tokio::select! {
                 _ = terminate.recv() => {}
@@ -111,7 +124,7 @@ impl Listening {
                 server.handle(handle).first_request_timeout(PATIENCE).serve(service).await?;
             }
             Some((files, config)) => {
-                tokio::spawn(watch(files, config.clone(), signal(SignalKind::hangup())?));
+                tokio::spawn(watch(files, config.clone(), hangup));
                 let server = axum_server::from_tcp_rustls(self.listener, config)?;
                 let mut server = server.map(|acceptor| Crowd::new(acceptor, most));
                 server.http_builder().http1().header_read_timeout(PATIENCE);

@@ -172,11 +172,25 @@ impl KeyStore {
         })
     }
 
-    /// The key that these credentials are good for.
-    ///
-    /// Credentials that were right before in this process, and are still, pass without Argon2 and
-    /// whatever others at the same address may have guessed. For all others [`Lockout`] decides
-    /// whether they are looked at.
+    /// The key of credentials that were right before in this process, and are still. They pass
+    /// without Argon2, and whatever others at the same address may have guessed. `None` says that
+    /// [`KeyStore::verify`] has to look at them.
+    pub fn recall(
+        &self,
+        api_key: &str,
+        api_secret: &str,
+        client: IpAddr,
+    ) -> Result<Option<Key>, KeysError> {
+        let found = self.find(api_key)?;
+        let known = found.filter(|(_, hashes)| self.verifier.remembers(hashes, api_secret));
+        if known.is_some() {
+            self.lockout().succeeded(client, api_key);
+        }
+        Ok(known.map(|(key, _)| key))
+    }
+
+    /// The key that these credentials are good for. [`Lockout`] decides whether those that are not
+    /// known yet are looked at.
     pub fn verify(
         &self,
         api_key: &str,

@@ -219,6 +219,8 @@ impl Parameters {
             Bool(bool),
             Text(String),
         }
+        // A mark of byte order, which some clients write, may be ignored (RFC 8259, 8.1).
+        let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
         let body: Body = serde_json::from_slice(text).map_err(|_| RequestError::NoJson)?;
         let get_thumb = body.get_thumb.map(|flag| match flag {
             Flag::Bool(flag) => flag.to_string(),
@@ -341,6 +343,11 @@ mod tests {
         let body = r#"{"img": "https://a.vn", "format_type": "url", "get_thumb": true, "x": [1]}"#;
         let request = json("", body).unwrap();
         assert_eq!(request, Request { input: Input::Url("https://a.vn".into()), pictures: true });
+    }
+
+    #[test]
+    fn json_may_begin_with_a_mark_of_byte_order() {
+        assert!(json("", "\u{feff}{\"img\": \"QUJD\"}").is_ok());
     }
 
     #[test]
