@@ -10,8 +10,10 @@ use hayro::hayro_interpret::{
     BlendMode, ClipPath, Device, DrawMode, DrawProps, Image, ImageDrawProps, Paint, SoftMask,
     StrokeProps,
 };
-use hayro::kurbo::{Affine, BezPath, PathEl, Point, Shape};
+use hayro::hayro_syntax::object::ObjectIdentifier;
+use hayro::kurbo::{Affine, BezPath, PathEl, Point, Rect, Shape};
 
+use super::unpack::picture_cost;
 use super::{Limits, PageError};
 
 /// Drawing operations. A dense page of a report makes some 10,000, and the renderer keeps 700
@@ -27,6 +29,15 @@ const PAINTED: f32 = 300.0;
 /// Area painted with pictures and patterns, in page areas: the renderer keeps 4 bytes for each
 /// of their pixels until the page is done.
 const TEXTURED: f32 = 4.0;
+/// Pixels of all pictures drawn, as a multiple of the largest picture's: each is decoded as often
+/// as it is drawn.
+const DECODED: u64 = 8;
+/// Forms drawn. A page of a report has some dozens.
+const FORMS: usize = 10_000;
+/// Elements of a box's outline: a move, three or four lines, a close.
+const BOX: usize = 6;
+/// Bytes of all forms drawn: each is unpacked and read as often as it is drawn, at some 30 ns a byte.
+const FORM_BYTES: u64 = 128 << 20;
 /// Soft masks: each is a picture of the page.
 const MASKS: usize = 24;
 /// Copies of a pattern's cell.
@@ -82,26 +93,37 @@ pub(super) struct Budget {
     page_area: f32,
     /// Outlines of the glyphs met, by what hayro tells them apart by.
     glyphs: HashMap<u128, Outline>,
+    /// Costs of the pictures met.
+    pictures: HashMap<ObjectIdentifier, u64>,
     operations: usize,
     segments: usize,
     length: f64,
     painted: f32,
     textured: f32,
+    decoded: u64,
+    largest_form: u64,
+    forms: usize,
+    form_bytes: u64,
     masks: usize,
 }
 
 impl Budget {
-    /// A full budget for a page of this area, in square pixels.
-    pub fn new(limits: &Limits, page_area: f32) -> Self {
+    /// A full budget for a page of this area, in square pixels, whose largest form has these bytes.
+    pub fn new(limits: &Limits, page_area: f32, largest_form: u64) -> Self {
         Self {
             limits: limits.clone(),
             page_area: page_area.max(1.0),
             glyphs: HashMap::new(),
+            pictures: HashMap::new(),
             operations: 0,
             segments: 0,
             length: 0.0,
             painted: 0.0,
             textured: 0.0,
+            decoded: 0,
+            largest_form,
+            forms: 0,
+            form_bytes: 0,
             masks: 0,
         }
     }
@@ -159,8 +181,20 @@ impl Budget {
     pub fn picture(&mut self, image: &Image<'_, '_>, area: f32) {
         self.operation();
         self.texture(area);
-        if let Err(error) = self.limits.check_pixels(image.width(), image.height()) {
-            stop(error);
+        let stream = match image {
+            Image::Stencil(stencil) => stencil.stream(),
+            Image::Raster(raster) => raster.stream(),
+        };
+        let known = stream.dict().obj_id().and_then(|id| self.pictures.get(&id).copied());
+        let cost = known.unwrap_or_else(|| {
+            picture_cost(stream, &self.limits).unwrap_or_else(|error| stop(error))
+        });
+        if let Some(id) = stream.dict().obj_id() {
+            self.pictures.insert(id, cost);
+        }
+        self.decoded += cost;
+        if self.decoded > DECODED.saturating_mul(self.limits.max_pixels) {
+            stop(PageError::TooComplex);
         }
     }
 
@@ -193,6 +227,19 @@ impl Budget {
                     *self.glyphs.entry(key).or_insert_with(|| Outline::of(&glyph.outline()));
                 self.outline(outline, transform);
             }
+        }
+    }
+
+    /// A clip. Which form is drawn, `hayro` does not say; but it clips each to its box, turned with
+    /// the page, and rectangles that the content clips to come another way.
+    pub fn clip(&mut self, clip: &ClipPath) {
+        self.operation();
+        if clip.path.elements().len() <= BOX {
+            self.forms += 1;
+            self.form_bytes += self.largest_form;
+        }
+        if self.forms > FORMS || self.form_bytes > FORM_BYTES {
+            stop(PageError::TooComplex);
         }
     }
 
@@ -235,7 +282,11 @@ impl<'a> Device<'a> for Probe<'_> {
         self.0.group(mask.as_ref());
     }
 
-    fn push_clip_path(&mut self, _: &ClipPath) {
+    fn push_clip_path(&mut self, clip: &ClipPath) {
+        self.0.clip(clip);
+    }
+
+    fn push_clip_rect(&mut self, _: &Rect) {
         self.0.operation();
     }
 
