@@ -348,6 +348,36 @@ fn a_long_form_drawn_again_and_again_is_refused() {
 }
 
 #[test]
+fn a_shading_by_an_endless_program_is_refused() {
+    let mut pdf = PdfBuilder::new();
+    let program = format!("{{ {} pop }}", "dup pop ".repeat(100_000));
+    let entries = "/FunctionType 4 /Domain [0 1 0 1] /Range [0 1] /Filter /FlateDecode";
+    let program = pdf.stream(entries, &deflated(program.as_bytes()));
+    let shading = format!(
+        "/Shading << /S << /ShadingType 1 /ColorSpace /DeviceGray /Matrix [595 0 0 842 0 0] /Function \
+         {program} 0 R >> >>"
+    );
+    pdf.drawn_page("/S sh", &shading);
+    assert_eq!(refused(pdf.finish("")), PageError::TooComplex);
+}
+
+#[test]
+fn a_glyph_that_is_a_long_program_is_refused() {
+    let mut pdf = PdfBuilder::new();
+    let program = [b"600 0 0 0 500 700 d1 ".to_vec(), b"q Q ".repeat(1_000_000)].concat();
+    let program = pdf.stream("/Filter /FlateDecode", &deflated(&program));
+    let font = format!(
+        "/Font << /F << /Type /Font /Subtype /Type3 /FontBBox [0 0 600 700] /FontMatrix [0.001 0 0 \
+         0.001 0 0] /CharProcs << /A {program} 0 R >> /Encoding << /Differences [65 /A] >> /FirstChar \
+         65 /Widths [600] >> >>"
+    );
+    let text = format!("BT /F 9 Tf 9 9 Td ({}) Tj ET", "A".repeat(1000));
+    let content = pdf.stream("", text.as_bytes());
+    pdf.page(&format!("/MediaBox [0 0 595 842] /Contents {content} 0 R /Resources << {font} >>"));
+    assert_eq!(refused(pdf.finish("")), PageError::TooComplex);
+}
+
+#[test]
 fn more_shapes_than_any_page_has_are_refused() {
     let rectangles = "0 0 5 8 re f ".repeat(300_000);
     assert_eq!(refused(drawn_pdf(&rectangles)), PageError::TooComplex);

@@ -13,7 +13,7 @@ use hayro::hayro_interpret::{
 use hayro::hayro_syntax::object::ObjectIdentifier;
 use hayro::kurbo::{Affine, BezPath, PathEl, Point, Rect, Shape};
 
-use super::unpack::picture_cost;
+use super::unpack::{Programs, picture_cost};
 use super::{Limits, PageError};
 
 /// Drawing operations. A dense page of a report makes some 10,000, and the renderer keeps 700
@@ -38,6 +38,14 @@ const FORMS: usize = 10_000;
 const BOX: usize = 6;
 /// Bytes of all forms drawn: each is unpacked and read as often as it is drawn, at some 30 ns a byte.
 const FORM_BYTES: u64 = 128 << 20;
+/// Bytes of all programs of glyphs drawn, likewise. Nothing says which streams these are, so that a
+/// page's own content may be taken for the largest: 25 KiB of it, and 10,000 glyphs.
+const GLYPH_BYTES: u64 = 256 << 20;
+/// Bytes of functions and meshes, for each pixel that is coloured by one: a tint's function of 1 KiB
+/// over a page at 200 dpi.
+const SHADED: f64 = 4e9;
+/// Reading a byte of a mesh takes as long as colouring so many pixels by it.
+const READING: f64 = 250.0;
 /// Soft masks: each is a picture of the page.
 const MASKS: usize = 24;
 /// Copies of a pattern's cell.
@@ -101,15 +109,17 @@ pub(super) struct Budget {
     painted: f32,
     textured: f32,
     decoded: u64,
-    largest_form: u64,
+    programs: Programs,
     forms: usize,
     form_bytes: u64,
+    glyph_bytes: u64,
+    shaded: f64,
     masks: usize,
 }
 
 impl Budget {
-    /// A full budget for a page of this area, in square pixels, whose largest form has these bytes.
-    pub fn new(limits: &Limits, page_area: f32, largest_form: u64) -> Self {
+    /// A full budget for a page of this area, in square pixels, in a file with these programs.
+    pub fn new(limits: &Limits, page_area: f32, programs: Programs) -> Self {
         Self {
             limits: limits.clone(),
             page_area: page_area.max(1.0),
@@ -121,9 +131,11 @@ impl Budget {
             painted: 0.0,
             textured: 0.0,
             decoded: 0,
-            largest_form,
+            programs,
             forms: 0,
             form_bytes: 0,
+            glyph_bytes: 0,
+            shaded: 0.0,
             masks: 0,
         }
     }
@@ -142,6 +154,9 @@ impl Budget {
         self.painted += area / self.page_area;
         if let Paint::Pattern(pattern) = paint {
             self.texture(area);
+            if let Pattern::Shading(_) = &**pattern {
+                self.shade(area);
+            }
             if let Pattern::Tiling(tiling) = &**pattern {
                 let copies = (tiling.bbox.width() / f64::from(tiling.x_step).abs())
                     * (tiling.bbox.height() / f64::from(tiling.y_step).abs());
@@ -153,6 +168,24 @@ impl Budget {
         }
         if self.painted > PAINTED {
             stop(PageError::TooComplex);
+        }
+    }
+
+    /// An area coloured by a shading, in square pixels.
+    fn shade(&mut self, area: f32) {
+        self.shaded += (f64::from(area) + READING) * self.programs.shading as f64;
+        if self.shaded > SHADED {
+            stop(PageError::TooComplex);
+        }
+    }
+
+    /// What is painted within a pattern, a mask or a glyph; that it covers the page, at worst.
+    fn paint_within(&mut self, paint: &Paint<'_>) {
+        self.paint(0.0, paint);
+        if let Paint::Pattern(pattern) = paint
+            && let Pattern::Shading(_) = &**pattern
+        {
+            self.shade(self.page_area);
         }
     }
 
@@ -219,6 +252,10 @@ impl Budget {
         self.operation();
         match glyph {
             Glyph::Type3(program) => {
+                self.glyph_bytes += self.programs.glyph;
+                if self.glyph_bytes > GLYPH_BYTES {
+                    stop(PageError::TooComplex);
+                }
                 program.interpret(&mut Probe(self), Affine::IDENTITY, Affine::IDENTITY, paint);
             }
             Glyph::Outline(glyph) => {
@@ -236,7 +273,7 @@ impl Budget {
         self.operation();
         if clip.path.elements().len() <= BOX {
             self.forms += 1;
-            self.form_bytes += self.largest_form;
+            self.form_bytes += self.programs.form;
         }
         if self.forms > FORMS || self.form_bytes > FORM_BYTES {
             stop(PageError::TooComplex);
@@ -261,7 +298,7 @@ struct Probe<'b>(&'b mut Budget);
 
 impl<'a> Device<'a> for Probe<'_> {
     fn draw_path(&mut self, path: &BezPath, props: DrawProps<'a>, mode: &DrawMode) {
-        self.0.paint(0.0, &props.paint);
+        self.0.paint_within(&props.paint);
         self.0.path(path, props.transform);
         if let DrawMode::Stroke(stroke) | DrawMode::FillAndStroke(_, stroke) = mode {
             self.0.stroke(path, stroke);

@@ -20,6 +20,7 @@ use super::budget::Budget;
 use super::quality::MEASURED_WIDTH;
 use super::straighten::grey_thumbnail;
 use super::text_layer::{Collector, Picture};
+use super::unpack::Programs;
 use super::{Limits, Page, PageError, Quality, decode, turned, unpack};
 
 /// Points per inch.
@@ -49,8 +50,7 @@ const TAIL: usize = 4096;
 /// An opened PDF.
 pub(super) struct PdfFile {
     pdf: Pdf,
-    /// Bytes of the largest form.
-    largest_form: u64,
+    programs: Programs,
 }
 
 impl PdfFile {
@@ -63,8 +63,8 @@ impl PdfFile {
         unpack::check_bytes(&bytes, limits)?;
         match Pdf::new(bytes) {
             Ok(pdf) => {
-                let largest_form = unpack::check_objects(&pdf, limits)?;
-                Ok(Self { pdf, largest_form })
+                let programs = unpack::check_objects(&pdf, limits)?;
+                Ok(Self { pdf, programs })
             }
             Err(LoadPdfError::Decryption(_)) => Err(PageError::Encrypted),
             Err(LoadPdfError::Invalid) => Err(PageError::Damaged),
@@ -79,7 +79,7 @@ impl PdfFile {
         let page = self.pdf.pages().get(index).ok_or(PageError::NoSuchPage { index })?;
         let scale = bounded_scale(page, TEXT_DPI);
         let (width, height) = pixels(page, scale);
-        let budget = Budget::new(limits, (width * height) as f32, self.largest_form);
+        let budget = Budget::new(limits, (width * height) as f32, self.programs);
         let collector = interpret(page, scale, Collector::new(width, height, scale, budget));
         let area = (width * height) as f32;
         let covered = collector.pictures.iter().map(|p| p.rect.area() / area).fold(0.0, f32::max);

@@ -44,28 +44,48 @@ pub(super) fn check_bytes(bytes: &[u8], limits: &Limits) -> Result<(), PageError
     Ok(())
 }
 
-/// The second look, at every object of an opened file. Answers with the size of the largest program
-/// that pages can draw again and again (a form or a pattern), in bytes unpacked.
-pub(super) fn check_objects(pdf: &Pdf, limits: &Limits) -> Result<u64, PageError> {
-    let (mut widths, mut largest) = (0, 0);
+/// Bytes, unpacked, of the largest program of each kind in a file: pages run them again and again, and
+/// which one runs, `hayro` does not say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Programs {
+    /// Forms and patterns.
+    pub form: u64,
+    /// What glyphs that are programs may be: streams that do not say what they are.
+    pub glyph: u64,
+    /// Functions and meshes that colours are calculated from.
+    pub shading: u64,
+}
+
+impl Programs {
+    fn add(&mut self, dict: &Dict<'_>, bytes: u64) {
+        let subtype = dict.get::<Name<'_>>("Subtype");
+        let is_form = subtype.as_deref() == Some(b"Form") || dict.contains_key("PatternType");
+        let kind = if dict.contains_key("FunctionType") || dict.contains_key("ShadingType") {
+            &mut self.shading
+        } else if is_form {
+            &mut self.form
+        } else if subtype.is_none() && !dict.contains_key("Type") && !dict.contains_key("Length1") {
+            &mut self.glyph
+        } else {
+            return;
+        };
+        *kind = (*kind).max(bytes);
+    }
+}
+
+/// The second look, at every object of an opened file.
+pub(super) fn check_objects(pdf: &Pdf, limits: &Limits) -> Result<Programs, PageError> {
+    let (mut widths, mut programs) = (0, Programs::default());
     for object in pdf.objects() {
         if let Object::Stream(stream) = &object {
-            let cost = check_stream(stream, limits)?;
-            if is_form(stream.dict()) {
-                largest = largest.max(cost);
-            }
+            programs.add(stream.dict(), check_stream(stream, limits)?);
         }
         widths += ranged_widths(&object, 0);
         if widths > MAX_WIDTHS {
             return Err(PageError::TooComplex);
         }
     }
-    Ok(largest)
-}
-
-fn is_form(dict: &Dict<'_>) -> bool {
-    dict.contains_key("PatternType")
-        || dict.get::<Name<'_>>("Subtype").is_some_and(|name| &*name == b"Form")
+    Ok(programs)
 }
 
 /// Widths that the fonts within an object give by ranges of characters, each of which `hayro` writes
