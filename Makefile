@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench models check
+.PHONY: help demo test bench models check fuzz
 
 # Where the program looks for ONNX Runtime first: out of the wheel that scripts/onnxruntime.txt pins.
 export ORT_DYLIB_PATH ?= $(CURDIR)/.cache/onnxruntime/libonnxruntime.so
@@ -33,3 +33,7 @@ check: ## check format, lints and, where cargo-deny is installed, licences and a
 	cargo clippy --locked --all-targets -- -D warnings
 	@if command -v cargo-deny >/dev/null; then cargo deny --locked check; \
 	else echo "cargo-deny is not installed (cargo install --locked cargo-deny): licences and advisories not checked"; fi
+
+fuzz: ## fuzz every parser (SECONDS=600 each)
+	scripts/setup.sh build fuzz
+	scripts/fuzz.sh $(or $(SECONDS),600)

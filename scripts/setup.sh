@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Gets what the Makefile's targets need, and nothing that is there already.
 #
-# setup.sh build|onnxruntime|test|bench|training ...
+# setup.sh build|onnxruntime|test|bench|training|fuzz ...
 #
 # Debian packages are installed when this runs as root; otherwise a line says which ones to install.
 set -euo pipefail
@@ -123,9 +123,16 @@ bench_tools() {
     install_missing
 }
 
+# libFuzzer is C++ and is built with the fuzz targets.
+fuzz() {
+    want g++ -- g++ --version
+    install_missing
+    cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz@0.13.2
+}
+
 for part in "$@"; do
     case $part in
-    build | onnxruntime | training) "$part" ;;
+    build | onnxruntime | training | fuzz) "$part" ;;
     test | bench) "${part}_tools" ;;
     *) die "unknown part $part" ;;
     esac

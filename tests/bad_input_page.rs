@@ -204,6 +204,122 @@ fn a_huge_picture_in_a_pdf_is_refused() {
     );
 }
 
+/// A page that is a picture with these entries and data.
+fn pictured_pdf(entries: &str, data: &[u8]) -> Vec<u8> {
+    let mut pdf = PdfBuilder::new();
+    let entries = format!("/Type /XObject /Subtype /Image {entries}");
+    let image = pdf.stream(&entries, data);
+    pdf.drawn_page("595 0 0 842 0 0 cm /Im Do", &format!("/XObject << /Im {image} 0 R >>"));
+    pdf.finish("")
+}
+
+const SMALL: &str = "/Width 8 /Height 8 /BitsPerComponent 8 /ColorSpace /DeviceGray";
+
+#[test]
+fn a_zip_bomb_within_the_page_s_content_is_refused() {
+    let zeros = deflated(&vec![0; 16 << 20]);
+    let head = b"595 0 0 842 0 0 cm BI /W 8 /H 8 /BPC 8 /CS /G /F /Fl ID ";
+    let content = deflated(&[&head[..], &zeros, b" EI"].concat());
+    let mut pdf = PdfBuilder::new();
+    let content = pdf.stream("/Filter /FlateDecode", &content);
+    pdf.page(&format!("/MediaBox [0 0 595 842] /Contents {content} 0 R"));
+    assert_eq!(refused(pdf.finish("")), PageError::TooComplex);
+}
+
+/// Readers that forgive damage go on behind it.
+#[test]
+fn a_zip_bomb_behind_damage_is_refused() {
+    let zeros = deflated(&vec![0; 16 << 20]);
+    let entries = format!("{SMALL} /Filter /FlateDecode");
+    // A stored block whose length's check is wrong.
+    let damaged = [&zeros[..2], &[0, 1, 0, 0, 0, 7], &zeros[2..]].concat();
+    assert_eq!(refused(pictured_pdf(&entries, &damaged)), PageError::TooComplex);
+    // zlib's header is itself the head of a stored block, here of one byte.
+    let ambiguous = [&[0x78, 1, 0, 0xfe, 0xff, 7], &zeros[2..]].concat();
+    assert_eq!(refused(pictured_pdf(&entries, &ambiguous)), PageError::TooComplex);
+}
+
+#[test]
+fn a_fax_of_endless_columns_is_refused() {
+    let error = PageError::TooManyPixels { width: 2_000_000, height: 2000 };
+    let size = "/Width 8 /Height 2000 /BitsPerComponent 1 /ColorSpace /DeviceGray";
+    for filter in [
+        "/Filter /CCITTFaxDecode /DecodeParms << /K -1 /Columns 2000000 >>",
+        "/Filter /CCITTFaxDecode /DP << /K -1 /Columns 2000000 >>",
+        "/Filter [/CCITTFaxDecode] /DecodeParms [<< /K -1 /Columns 2000000 >>]",
+    ] {
+        let pdf = pictured_pdf(&format!("{size} {filter}"), &[0xff; 500]);
+        assert_eq!(refused(pdf), error, "{filter}");
+    }
+    let inline = "595 0 0 842 0 0 cm BI /W 8 /H 2000 /BPC 1 /CS /G /F /CCF /DP << /K -1 /Columns \
+                  2000000 >> ID xxxx EI";
+    assert_eq!(refused(drawn_pdf(inline)), error);
+}
+
+/// Memory that is not to be had ends a program; it is no panic that can be caught.
+#[test]
+fn a_predictor_with_endless_rows_is_refused() {
+    let entries = format!(
+        "{SMALL} /Filter /FlateDecode /DecodeParms << /Predictor 2 /BitsPerComponent 4 /Columns \
+         90000000000000 >>"
+    );
+    assert_eq!(refused(pictured_pdf(&entries, &deflated(&[0; 64]))), PageError::TooComplex);
+}
+
+#[test]
+fn a_picture_drawn_again_and_again_is_refused() {
+    let mut pdf = PdfBuilder::new();
+    let entries = "/Type /XObject /Subtype /Image /Width 4000 /Height 4000 /BitsPerComponent 1 \
+                   /ColorSpace /DeviceGray /Filter /FlateDecode";
+    let image = pdf.stream(entries, &deflated(&vec![0; 2_000_000]));
+    let content = "0.1 0 0 0.1 9 9 cm ".to_owned() + &"/Im Do ".repeat(1000);
+    pdf.drawn_page(&content, &format!("/XObject << /Im {image} 0 R >>"));
+    assert_eq!(refused(pdf.finish("")), PageError::TooComplex);
+}
+
+/// The head of a JPEG 2000 code stream: its SIZ segment.
+fn jpeg_2000(size: u32, tile: u32, components: u16) -> Vec<u8> {
+    let mut data = vec![0xff, 0x4f, 0xff, 0x51];
+    data.extend((38 + 3 * components).to_be_bytes());
+    data.extend([0, 0]);
+    for number in [size, size, 0, 0, tile, tile, 0, 0] {
+        data.extend(number.to_be_bytes());
+    }
+    data.extend(components.to_be_bytes());
+    data.extend([7, 1, 1].repeat(components.into()));
+    data
+}
+
+#[test]
+fn a_jpeg_2000_of_endless_components_or_tiles_is_refused() {
+    let entries = format!("{SMALL} /Filter /JPXDecode");
+    for (size, tile, components, error) in [
+        (40_000, 40_000, 3, PageError::TooManyPixels { width: 40_000, height: 40_000 }),
+        (5_000, 5_000, 9_000, PageError::TooManyPixels { width: 5_000, height: 5_000 }),
+        (5_000, 1, 3, PageError::TooComplex),
+    ] {
+        // Which of two code streams is decoded, boxes around them say.
+        let data = [jpeg_2000(8, 8, 1), jpeg_2000(size, tile, components)].concat();
+        assert_eq!(refused(pictured_pdf(&entries, &data)), error);
+    }
+}
+
+#[test]
+fn a_font_that_lists_endless_widths_is_refused() {
+    for widths in ["/W [0 4294967295 500]", "/W2 [0 4294967295 500 500 500]"] {
+        let font = format!(
+            "/Font << /F << /Type /Font /Subtype /Type0 /BaseFont /A /Encoding /Identity-H \
+             /DescendantFonts [<< /Type /Font /Subtype /CIDFontType2 /BaseFont /A {widths} >>] >> >>"
+        );
+        let mut pdf = PdfBuilder::new();
+        let content = pdf.stream("", b"BT /F 9 Tf 9 9 Td <0001> Tj ET");
+        pdf.page(&format!(
+            "/MediaBox [0 0 595 842] /Contents {content} 0 R /Resources << {font} >>"
+        ));
+        assert_eq!(refused(pdf.finish("")), PageError::TooComplex, "{widths}");
+    }
+}
+
 /// Ten forms, each of which draws the next one ten times: 10^10 rectangles.
 #[test]
 fn forms_that_draw_each_other_without_end_are_refused() {
@@ -218,6 +334,46 @@ fn forms_that_draw_each_other_without_end_are_refused() {
         inner = pdf.stream(&form(Some(inner)), &b"/X Do ".repeat(10));
     }
     pdf.drawn_page("/X Do", &format!("/XObject << /X {inner} 0 R >>"));
+    assert_eq!(refused(pdf.finish("")), PageError::TooComplex);
+}
+
+/// What its operations are is all the same: none of these can be seen.
+#[test]
+fn a_long_form_drawn_again_and_again_is_refused() {
+    let mut pdf = PdfBuilder::new();
+    let entries = "/Type /XObject /Subtype /Form /BBox [0 0 595 842] /Filter /FlateDecode";
+    let form = pdf.stream(entries, &deflated(&b"q Q ".repeat(500_000)));
+    pdf.drawn_page(&"/X Do ".repeat(1000), &format!("/XObject << /X {form} 0 R >>"));
+    assert_eq!(refused(pdf.finish("")), PageError::TooComplex);
+}
+
+#[test]
+fn a_shading_by_an_endless_program_is_refused() {
+    let mut pdf = PdfBuilder::new();
+    let program = format!("{{ {} pop }}", "dup pop ".repeat(100_000));
+    let entries = "/FunctionType 4 /Domain [0 1 0 1] /Range [0 1] /Filter /FlateDecode";
+    let program = pdf.stream(entries, &deflated(program.as_bytes()));
+    let shading = format!(
+        "/Shading << /S << /ShadingType 1 /ColorSpace /DeviceGray /Matrix [595 0 0 842 0 0] /Function \
+         {program} 0 R >> >>"
+    );
+    pdf.drawn_page("/S sh", &shading);
+    assert_eq!(refused(pdf.finish("")), PageError::TooComplex);
+}
+
+#[test]
+fn a_glyph_that_is_a_long_program_is_refused() {
+    let mut pdf = PdfBuilder::new();
+    let program = [b"600 0 0 0 500 700 d1 ".to_vec(), b"q Q ".repeat(1_000_000)].concat();
+    let program = pdf.stream("/Filter /FlateDecode", &deflated(&program));
+    let font = format!(
+        "/Font << /F << /Type /Font /Subtype /Type3 /FontBBox [0 0 600 700] /FontMatrix [0.001 0 0 \
+         0.001 0 0] /CharProcs << /A {program} 0 R >> /Encoding << /Differences [65 /A] >> /FirstChar \
+         65 /Widths [600] >> >>"
+    );
+    let text = format!("BT /F 9 Tf 9 9 Td ({}) Tj ET", "A".repeat(1000));
+    let content = pdf.stream("", text.as_bytes());
+    pdf.page(&format!("/MediaBox [0 0 595 842] /Contents {content} 0 R /Resources << {font} >>"));
     assert_eq!(refused(pdf.finish("")), PageError::TooComplex);
 }
 

@@ -10,8 +10,10 @@ use hayro::hayro_interpret::{
     BlendMode, ClipPath, Device, DrawMode, DrawProps, Image, ImageDrawProps, Paint, SoftMask,
     StrokeProps,
 };
-use hayro::kurbo::{Affine, BezPath, PathEl, Point, Shape};
+use hayro::hayro_syntax::object::ObjectIdentifier;
+use hayro::kurbo::{Affine, BezPath, PathEl, Point, Rect, Shape};
 
+use super::unpack::{Programs, picture_cost};
 use super::{Limits, PageError};
 
 /// Drawing operations. A dense page of a report makes some 10,000, and the renderer keeps 700
@@ -27,6 +29,23 @@ const PAINTED: f32 = 300.0;
 /// Area painted with pictures and patterns, in page areas: the renderer keeps 4 bytes for each
 /// of their pixels until the page is done.
 const TEXTURED: f32 = 4.0;
+/// Pixels of all pictures drawn, as a multiple of the largest picture's: each is decoded as often
+/// as it is drawn.
+const DECODED: u64 = 8;
+/// Forms drawn. A page of a report has some dozens.
+const FORMS: usize = 10_000;
+/// Elements of a box's outline: a move, three or four lines, a close.
+const BOX: usize = 6;
+/// Bytes of all forms drawn: each is unpacked and read as often as it is drawn, at some 30 ns a byte.
+const FORM_BYTES: u64 = 128 << 20;
+/// Bytes of all programs of glyphs drawn, likewise. Nothing says which streams these are, so that a
+/// page's own content may be taken for the largest: 25 KiB of it, and 10,000 glyphs.
+const GLYPH_BYTES: u64 = 256 << 20;
+/// Bytes of functions and meshes, for each pixel that is coloured by one: a tint's function of 1 KiB
+/// over a page at 200 dpi.
+const SHADED: f64 = 4e9;
+/// Reading a byte of a mesh takes as long as colouring so many pixels by it.
+const READING: f64 = 250.0;
 /// Soft masks: each is a picture of the page.
 const MASKS: usize = 24;
 /// Copies of a pattern's cell.
@@ -82,26 +101,41 @@ pub(super) struct Budget {
     page_area: f32,
     /// Outlines of the glyphs met, by what hayro tells them apart by.
     glyphs: HashMap<u128, Outline>,
+    /// Costs of the pictures met.
+    pictures: HashMap<ObjectIdentifier, u64>,
     operations: usize,
     segments: usize,
     length: f64,
     painted: f32,
     textured: f32,
+    decoded: u64,
+    programs: Programs,
+    forms: usize,
+    form_bytes: u64,
+    glyph_bytes: u64,
+    shaded: f64,
     masks: usize,
 }
 
 impl Budget {
-    /// A full budget for a page of this area, in square pixels.
-    pub fn new(limits: &Limits, page_area: f32) -> Self {
+    /// A full budget for a page of this area, in square pixels, in a file with these programs.
+    pub fn new(limits: &Limits, page_area: f32, programs: Programs) -> Self {
         Self {
             limits: limits.clone(),
             page_area: page_area.max(1.0),
             glyphs: HashMap::new(),
+            pictures: HashMap::new(),
             operations: 0,
             segments: 0,
             length: 0.0,
             painted: 0.0,
             textured: 0.0,
+            decoded: 0,
+            programs,
+            forms: 0,
+            form_bytes: 0,
+            glyph_bytes: 0,
+            shaded: 0.0,
             masks: 0,
         }
     }
@@ -120,6 +154,9 @@ impl Budget {
         self.painted += area / self.page_area;
         if let Paint::Pattern(pattern) = paint {
             self.texture(area);
+            if let Pattern::Shading(_) = &**pattern {
+                self.shade(area);
+            }
             if let Pattern::Tiling(tiling) = &**pattern {
                 let copies = (tiling.bbox.width() / f64::from(tiling.x_step).abs())
                     * (tiling.bbox.height() / f64::from(tiling.y_step).abs());
@@ -131,6 +168,24 @@ impl Budget {
         }
         if self.painted > PAINTED {
             stop(PageError::TooComplex);
+        }
+    }
+
+    /// An area coloured by a shading, in square pixels.
+    fn shade(&mut self, area: f32) {
+        self.shaded += (f64::from(area) + READING) * self.programs.shading as f64;
+        if self.shaded > SHADED {
+            stop(PageError::TooComplex);
+        }
+    }
+
+    /// What is painted within a pattern, a mask or a glyph; that it covers the page, at worst.
+    fn paint_within(&mut self, paint: &Paint<'_>) {
+        self.paint(0.0, paint);
+        if let Paint::Pattern(pattern) = paint
+            && let Pattern::Shading(_) = &**pattern
+        {
+            self.shade(self.page_area);
         }
     }
 
@@ -159,8 +214,20 @@ impl Budget {
     pub fn picture(&mut self, image: &Image<'_, '_>, area: f32) {
         self.operation();
         self.texture(area);
-        if let Err(error) = self.limits.check_pixels(image.width(), image.height()) {
-            stop(error);
+        let stream = match image {
+            Image::Stencil(stencil) => stencil.stream(),
+            Image::Raster(raster) => raster.stream(),
+        };
+        let known = stream.dict().obj_id().and_then(|id| self.pictures.get(&id).copied());
+        let cost = known.unwrap_or_else(|| {
+            picture_cost(stream, &self.limits).unwrap_or_else(|error| stop(error))
+        });
+        if let Some(id) = stream.dict().obj_id() {
+            self.pictures.insert(id, cost);
+        }
+        self.decoded += cost;
+        if self.decoded > DECODED.saturating_mul(self.limits.max_pixels) {
+            stop(PageError::TooComplex);
         }
     }
 
@@ -185,6 +252,10 @@ impl Budget {
         self.operation();
         match glyph {
             Glyph::Type3(program) => {
+                self.glyph_bytes += self.programs.glyph;
+                if self.glyph_bytes > GLYPH_BYTES {
+                    stop(PageError::TooComplex);
+                }
                 program.interpret(&mut Probe(self), Affine::IDENTITY, Affine::IDENTITY, paint);
             }
             Glyph::Outline(glyph) => {
@@ -193,6 +264,19 @@ impl Budget {
                     *self.glyphs.entry(key).or_insert_with(|| Outline::of(&glyph.outline()));
                 self.outline(outline, transform);
             }
+        }
+    }
+
+    /// A clip. Which form is drawn, `hayro` does not say; but it clips each to its box, turned with
+    /// the page, and rectangles that the content clips to come another way.
+    pub fn clip(&mut self, clip: &ClipPath) {
+        self.operation();
+        if clip.path.elements().len() <= BOX {
+            self.forms += 1;
+            self.form_bytes += self.programs.form;
+        }
+        if self.forms > FORMS || self.form_bytes > FORM_BYTES {
+            stop(PageError::TooComplex);
         }
     }
 
@@ -214,7 +298,7 @@ struct Probe<'b>(&'b mut Budget);
 
 impl<'a> Device<'a> for Probe<'_> {
     fn draw_path(&mut self, path: &BezPath, props: DrawProps<'a>, mode: &DrawMode) {
-        self.0.paint(0.0, &props.paint);
+        self.0.paint_within(&props.paint);
         self.0.path(path, props.transform);
         if let DrawMode::Stroke(stroke) | DrawMode::FillAndStroke(_, stroke) = mode {
             self.0.stroke(path, stroke);
@@ -235,7 +319,11 @@ impl<'a> Device<'a> for Probe<'_> {
         self.0.group(mask.as_ref());
     }
 
-    fn push_clip_path(&mut self, _: &ClipPath) {
+    fn push_clip_path(&mut self, clip: &ClipPath) {
+        self.0.clip(clip);
+    }
+
+    fn push_clip_rect(&mut self, _: &Rect) {
         self.0.operation();
     }
 

@@ -10,6 +10,7 @@
 
 mod budget;
 mod decode;
+mod inflate;
 mod pdf;
 mod quality;
 mod straighten;

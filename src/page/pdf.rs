@@ -16,9 +16,11 @@ use hayro::vello_cpu::color::palette::css::WHITE;
 use hayro::{PixmapSettings, RenderCache, RenderSettings, render};
 use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
 
+use super::budget::Budget;
 use super::quality::MEASURED_WIDTH;
 use super::straighten::grey_thumbnail;
 use super::text_layer::{Collector, Picture};
+use super::unpack::Programs;
 use super::{Limits, Page, PageError, Quality, decode, turned, unpack};
 
 /// Points per inch.
@@ -48,6 +50,7 @@ const TAIL: usize = 4096;
 /// An opened PDF.
 pub(super) struct PdfFile {
     pdf: Pdf,
+    programs: Programs,
 }
 
 impl PdfFile {
@@ -60,8 +63,8 @@ impl PdfFile {
         unpack::check_bytes(&bytes, limits)?;
         match Pdf::new(bytes) {
             Ok(pdf) => {
-                unpack::check_objects(&pdf, limits)?;
-                Ok(Self { pdf })
+                let programs = unpack::check_objects(&pdf, limits)?;
+                Ok(Self { pdf, programs })
             }
             Err(LoadPdfError::Decryption(_)) => Err(PageError::Encrypted),
             Err(LoadPdfError::Invalid) => Err(PageError::Damaged),
@@ -76,7 +79,8 @@ impl PdfFile {
         let page = self.pdf.pages().get(index).ok_or(PageError::NoSuchPage { index })?;
         let scale = bounded_scale(page, TEXT_DPI);
         let (width, height) = pixels(page, scale);
-        let collector = interpret(page, scale, Collector::new(width, height, scale, limits));
+        let budget = Budget::new(limits, (width * height) as f32, self.programs);
+        let collector = interpret(page, scale, Collector::new(width, height, scale, budget));
         let area = (width * height) as f32;
         let covered = collector.pictures.iter().map(|p| p.rect.area() / area).fold(0.0, f32::max);
         let characters = collector.visible_characters();

@@ -10,6 +10,9 @@ use rayon::prelude::*;
 
 /// Long side of the thumbnail that the paper is looked for on, in pixels.
 const SEARCH_SIDE: u32 = 512;
+/// Frames that are longer than wide by more than this hold no sheet that [`is_sheet`], which must
+/// fill a fifth of its frame and is twice as long as wide at most.
+const NARROWEST: u32 = 16;
 /// Short side of the picture that skew is measured on: the baseline of 9 pt type smears by one
 /// pixel at 0.06°.
 const SKEW_WIDTH: f64 = 1000.0;
@@ -404,6 +407,9 @@ impl Edge {
 /// when a darker table can be seen around it on three sides at least.
 fn find_paper(picture: &DynamicImage, grey: &GrayImage) -> Option<[Dot; 4]> {
     let small = shrunk(grey, SEARCH_SIDE * grey.width() / grey.width().max(grey.height()));
+    if small.width().min(small.height()) < SEARCH_SIDE / NARROWEST {
+        return None;
+    }
     let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
     let factor = width / f64::from(small.width());
     let mut found = 0;
@@ -917,8 +923,9 @@ mod tests {
     }
 
     #[test]
-    fn tiny_pictures_are_left_alone() {
-        for (width, height) in [(1, 1), (1, 900), (63, 63), (64, 64), (65, 3000)] {
+    fn tiny_and_narrow_pictures_are_left_alone() {
+        let narrow = [(65, 3000), (64, 33_000), (33_000, 64)];
+        for (width, height) in [(1, 1), (1, 900), (63, 63), (64, 64)].into_iter().chain(narrow) {
             let straight = straighten(DynamicImage::new_rgb8(width, height));
             assert_eq!((straight.image.width(), straight.image.height()), (width, height));
         }

@@ -14,7 +14,6 @@ use hayro::kurbo::{self, Affine, BezPath, PathEl, Shape};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-use super::Limits;
 use super::budget::Budget;
 use crate::geometry::{Point, Rect};
 use crate::text::{Char, Direction, Line, PageText, Rule};
@@ -90,7 +89,7 @@ pub(super) struct Collector {
 
 impl Collector {
     /// A collector for a page of `width` × `height` pixels, drawn at `scale` pixels per point.
-    pub fn new(width: u32, height: u32, scale: f32, limits: &Limits) -> Self {
+    pub fn new(width: u32, height: u32, scale: f32, budget: Budget) -> Self {
         let (width, height) = (width as f32, height as f32);
         Self {
             scale,
@@ -105,7 +104,7 @@ impl Collector {
             marks: Vec::new(),
             pictures: Vec::new(),
             has_shapes: false,
-            budget: Budget::new(limits, width * height),
+            budget,
         }
     }
 
@@ -424,9 +423,14 @@ impl<'a> Device<'a> for Collector {
     }
 
     fn push_clip_path(&mut self, clip: &ClipPath) {
-        self.budget.operation();
+        self.budget.clip(clip);
         let bounds = rect_of(clip.path.bounding_box());
         self.clips.push(self.clip().intersection(&bounds));
+    }
+
+    fn push_clip_rect(&mut self, rect: &kurbo::Rect) {
+        self.budget.operation();
+        self.clips.push(self.clip().intersection(&rect_of(*rect)));
     }
 
     fn pop_clip(&mut self) {
