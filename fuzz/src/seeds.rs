@@ -28,6 +28,54 @@ fn photograph() -> DynamicImage {
     DynamicImage::ImageLuma8(grey)
 }
 
+/// What parts a form of [`forms`].
+pub const BOUNDARY: &str = "b";
+
+/// Forms of the contract; the first byte says in pieces of how many bytes they arrive.
+pub fn forms() -> Vec<Seed> {
+    let field = |head: &str, body: &str| {
+        format!("--{BOUNDARY}\r\nContent-Disposition: form-data; {head}\r\n\r\n{body}\r\n")
+    };
+    let end = format!("--{BOUNDARY}--\r\n");
+    let file = field("name=\"img\"; filename=\"a.pdf\"\r\nContent-Type: application/pdf", "%PDF-");
+    let thumb = field("name=\"get_thumb\"", "true");
+    let base64 = field("name=\"format_type\"", "base64") + &field("name=\"img\"", "QUJD");
+    let other = field("name=\"other\"", "x");
+    [file.clone(), file.clone() + &thumb, base64 + &other, file.clone() + &file]
+        .into_iter()
+        .zip([1, 7, 64, 255])
+        .map(|(form, piece)| {
+            (format!("form-{piece}"), [vec![piece], form.into_bytes(), end.clone().into()].concat())
+        })
+        .collect()
+}
+
+/// A request, and an answer as the cloud service gives it.
+pub fn json() -> Vec<Seed> {
+    let request = r#"{"img": "data:application/pdf;base64,QUJD", "format_type": "base64", "get_thumb": true}"#;
+    let cell = r#"{"value": "1,234", "box": [1, 2, 3, 4], "score": 0.5, "id": 0}"#;
+    let debts =
+        r#"{"value": [{"debt_name": "a", "debt": "5"}], "box": [[1, 2, 3, 4]], "score": [0.5]}"#;
+    let answer = format!(
+        r#"{{"data": {{"info": [{{"cic_code": "0123456789", "cic_code_box": [[1, 2], [3, 4]],
+        "cic_code_confidence": 0.99, "cic_code_id": 0, "imgs": ["QUJD"],
+        "loan_details": [[{cell}, {cell}, {cell}, {debts}, {cell}]], "bad_debt": [[{cell}]]}}],
+        "type": "credit_report"}}, "errorCode": "0", "errorMessage": "Success",
+        "meta": {{"scan_id": "a", "confidence": 0.5, "checks": [], "elapsed_ms": {{"decode": 1}}}}}}"#
+    );
+    vec![("request".into(), request.into()), ("answer".into(), answer.into_bytes())]
+}
+
+/// The example of a configuration.
+pub fn configurations() -> Vec<Seed> {
+    vec![("example".into(), cic_kiosk::config::example().into_bytes())]
+}
+
+/// Nothing to begin with: what any bytes will do for.
+pub fn none() -> Vec<Seed> {
+    Vec::new()
+}
+
 /// Pictures of every format and kind of pixel.
 pub fn pictures() -> Vec<Seed> {
     use ImageFormat::{Bmp, Jpeg, Png, Tiff, WebP};
