@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench models check fuzz
+.PHONY: help demo test bench load models check fuzz
 
 # Where the program looks for ONNX Runtime first: out of the wheel that scripts/onnxruntime.txt pins.
 export ORT_DYLIB_PATH ?= $(CURDIR)/.cache/onnxruntime/libonnxruntime.so
@@ -22,6 +22,11 @@ bench: ## compare speed, memory and accuracy with Tesseract on the same pages
 	scripts/setup.sh build onnxruntime bench
 	cargo build --release --locked
 	python3 scripts/bench.py
+
+load: ## measure the HTTP API under 64 clients against the bare engine (SECONDS=300)
+	scripts/setup.sh build onnxruntime
+	cargo build --release --locked
+	python3 scripts/bench_http.py --seconds $(or $(SECONDS),300)
 
 models: ## train both models from nothing, measure them and write them to models/ (hours; WORK=folder)
 	scripts/setup.sh build training

@@ -15,6 +15,12 @@ use std::thread;
 use cic_kiosk::page::DECODER;
 use env_logger::Env;
 use log::{Level, LevelFilter};
+use tikv_jemallocator::Jemalloc;
+
+/// The C library's allocator keeps what each thread has freed for that thread: pages are decoded on
+/// many threads, a page is 25 MB, and under load a gigabyte was held for nothing.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Warnings and errors, unless `RUST_LOG` says otherwise. The embedded broker calls every client
 /// that leaves an error.

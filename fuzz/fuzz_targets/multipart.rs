@@ -6,7 +6,7 @@ use cic_kiosk_fuzz::{seeds, start};
 use futures_util::{FutureExt, stream};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(init: start(seeds::forms), |data: &[u8]| {
+fuzz_target!(init: start(seeds::requests), |data: &[u8]| {
     let Some((&piece, body)) = data.split_first() else { return };
     let pieces = body.chunks(usize::from(piece).max(1)).map(|piece| Ok::<_, std::io::Error>(piece.to_vec().into()));
     let form = multipart(stream::iter(pieces), seeds::BOUNDARY).now_or_never();

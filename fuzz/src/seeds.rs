@@ -28,11 +28,11 @@ fn photograph() -> DynamicImage {
     DynamicImage::ImageLuma8(grey)
 }
 
-/// What parts a form of [`forms`].
+/// What parts the fields of [`requests`].
 pub const BOUNDARY: &str = "b";
 
 /// Forms of the contract; the first byte says in pieces of how many bytes they arrive.
-pub fn forms() -> Vec<Seed> {
+pub fn requests() -> Vec<Seed> {
     let field = |head: &str, body: &str| {
         format!("--{BOUNDARY}\r\nContent-Disposition: form-data; {head}\r\n\r\n{body}\r\n")
     };

@@ -10,3 +10,4 @@ mod eval;
 mod extract;
 mod keys;
 mod kiosk;
+mod mutations;
