@@ -1,15 +1,24 @@
-//! A bound on connections: each costs a descriptor and some memory before it has said anything.
+//! A bound on connections: each costs a descriptor and some memory before it has said anything. One
+//! whose client reads nothing of its answer is closed, or a few such clients would have them all.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::middleware::AddExtension;
 use axum_server::accept::Accept;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_io_timeout::TimeoutStream;
 use tower_layer::Layer;
+
+/// Time in which some of an answer must go out.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A connection that fails when nothing can be written for too long.
+pub type Timed = Pin<Box<TimeoutStream<TcpStream>>>;
 
 /// Accepts connections as another acceptor does, but only so many at a time; the rest are closed at
 /// once.
@@ -34,7 +43,7 @@ impl<A> Crowd<A> {
 
 impl<A, S> Accept<TcpStream, S> for Crowd<A>
 where
-    A: Accept<TcpStream, S> + Clone + Send + 'static,
+    A: Accept<Timed, S> + Clone + Send + 'static,
     A::Stream: Send,
     A::Service: Send,
     A::Future: Send,
@@ -51,7 +60,9 @@ where
             let permit = place.map_err(|_| io::Error::other("there are too many connections"))?;
             // An answer is one small write or several large ones: none should wait for the next.
             stream.set_nodelay(true)?;
-            let (stream, service) = acceptor.accept(stream, service).await?;
+            let mut stream = TimeoutStream::new(stream);
+            stream.set_write_timeout(Some(PATIENCE));
+            let (stream, service) = acceptor.accept(Box::pin(stream), service).await?;
             Ok((stream, Extension(Place { _permit: Arc::new(permit) }).layer(service)))
         })
     }

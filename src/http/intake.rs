@@ -15,6 +15,7 @@ use super::gate::{Full, Ticket};
 /// answer, and one that is cut off may never see the answer; but there are limits to courtesy.
 const MOST_THROWN_AWAY: usize = 256 << 20;
 const LONGEST_THROWING_AWAY: Duration = Duration::from_secs(10);
+const LONGEST_SILENCE: Duration = Duration::from_secs(2);
 
 /// Why a body is not to be had.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
@@ -91,7 +92,7 @@ impl Intake {
         }
         let rest = async {
             let mut thrown = 0;
-            while let Some(Ok(chunk)) = self.body.next().await {
+            while let Ok(Some(Ok(chunk))) = timeout(LONGEST_SILENCE, self.body.next()).await {
                 thrown += chunk.len();
                 if thrown > MOST_THROWN_AWAY {
                     break;

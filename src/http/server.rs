@@ -3,18 +3,21 @@
 //! Promises:
 //! - A certificate that is renewed counts without a restart; one that cannot be read is named in
 //!   the log, and the old one stays.
-//! - A connection that says nothing is closed, and there are only so many.
+//! - A connection that says nothing, or whose client reads nothing, is closed, and there are only so
+//!   many.
 //! - At the end, requests under way get their time, and not more.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use cic_kiosk::config::{Http, Tls};
+use rustls::ServerConfig;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::crowd::Crowd;
@@ -71,8 +74,8 @@ impl Listening {
         let place = settings.listen;
         let tls = match &settings.tls {
             None => None,
-            Some(tls) => match RustlsConfig::from_pem_file(&tls.certificate, &tls.key).await {
-                Ok(config) => Some((tls.clone(), config)),
+            Some(tls) => match tls_config(tls).await {
+                Ok(config) => Some((tls.clone(), RustlsConfig::from_config(config))),
                 Err(reason) => return Err(ServeError::Certificate { files: tls.clone(), reason }),
             },
         };
@@ -118,14 +121,14 @@ impl Listening {
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         match self.tls {
             None => {
-                let server = axum_server::from_tcp(self.listener)?;
+                let server = axum_server::from_tcp(self.listener)?.http1_only();
                 let mut server = server.map(|acceptor| Crowd::new(acceptor, most));
                 server.http_builder().http1().header_read_timeout(PATIENCE);
                 server.handle(handle).first_request_timeout(PATIENCE).serve(service).await?;
             }
             Some((files, config)) => {
                 tokio::spawn(watch(files, config.clone(), hangup));
-                let server = axum_server::from_tcp_rustls(self.listener, config)?;
+                let server = axum_server::from_tcp_rustls(self.listener, config)?.http1_only();
                 let mut server = server.map(|acceptor| Crowd::new(acceptor, most));
                 server.http_builder().http1().header_read_timeout(PATIENCE);
                 server.handle(handle).first_request_timeout(PATIENCE).serve(service).await?;
@@ -145,13 +148,25 @@ async fn watch(files: Tls, config: RustlsConfig, mut hangup: Signal) {
             continue;
         }
         known = now;
-        match config.reload_from_pem_file(&files.certificate, &files.key).await {
-            Ok(()) => log::info!("the certificate was read again"),
+        match tls_config(&files).await {
+            Ok(new) => {
+                config.reload_from_config(new);
+                log::info!("the certificate was read again");
+            }
             Err(error) => {
                 log::error!("the new certificate is unusable, the old one stays: {error}")
             }
         }
     }
+}
+
+/// For HTTP/1.1 alone: the contract's clients speak it, and its idle connections can be told from
+/// those that wait for an answer.
+async fn tls_config(files: &Tls) -> io::Result<Arc<ServerConfig>> {
+    let loaded = RustlsConfig::from_pem_file(&files.certificate, &files.key).await?;
+    let mut config = ServerConfig::clone(&loaded.get_inner());
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
 }
 
 /// When each of the files was last changed.

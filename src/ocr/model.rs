@@ -2,8 +2,9 @@
 //! implementation, sessions of ONNX Runtime.
 //!
 //! ONNX Runtime is loaded from a shared library at run time, because vendors' boards bring their
-//! own. Sessions are set up for a small device: no arena, no memory patterns, no spinning threads;
-//! memory returns to the system after each run, whatever the shapes were.
+//! own. Sessions are set up for a small device: no memory patterns, no spinning threads.
+//! Their memory comes from ONNX Runtime's arena: lines have a few shapes only, so that it stops
+//! growing soon, while the C library's allocator does not (`docs/decisions/0013`).
 
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
@@ -151,7 +152,7 @@ impl Provider {
     /// Providers otherwise fall back to the CPU in silence, hence the error on failure.
     fn dispatch(self) -> ExecutionProviderDispatch {
         match self {
-            Self::Cpu => ep::CPU::default().with_arena_allocator(false).build().error_on_failure(),
+            Self::Cpu => ep::CPU::default().with_arena_allocator(true).build().error_on_failure(),
         }
     }
 }

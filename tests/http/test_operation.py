@@ -329,6 +329,14 @@ def connect(server) -> socket.socket:
     return socket.create_connection((host, int(port)), PATIENCE)
 
 
+def test_client_that_reads_nothing_gives_up_its_connection(start):
+    server = start(config="[http]\nmax_connections = 1\n")
+    with connect(server) as silent:
+        # More than the buffers on the way hold.
+        silent.sendall(b"GET /docs/files/swagger-ui-bundle.js HTTP/1.1\r\nhost: a\r\n\r\n" * 8)
+        until(lambda: is_ready(server))
+
+
 def test_connections_that_say_too_little_are_closed(server):
     # Side by side, as each of them takes the server's patience.
     with connect(server) as silent, connect(server) as halting:
