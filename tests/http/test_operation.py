@@ -184,7 +184,7 @@ def test_clients_that_trust_the_banks_authority_are_served_over_tls(start, certi
         requests.get(address + "/healthz", timeout=PATIENCE)
 
 
-def test_curl_speaks_http_2_over_tls(start, certificate, authority, tmp_path, files):
+def test_curl_that_offers_http_2_over_tls_is_served_in_http_1_1(start, certificate, authority, tmp_path, files):
     server = start(*certificate)
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
     options = ["--silent", "--show-error", "--cacert", tmp_path / "authority.pem"]
@@ -195,7 +195,7 @@ def test_curl_speaks_http_2_over_tls(start, certificate, authority, tmp_path, fi
     result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     answers = result.stdout.splitlines()
     assert [json.loads(answer)["errorCode"] for answer in answers[::2]] == ["0", "0"], result.stderr
-    assert answers[1::2] == ["2", "2"]
+    assert answers[1::2] == ["1.1", "1.1"]
 
 
 def test_renewed_certificate_is_served_without_a_restart(start, certificate, authority, tmp_path):
