@@ -9,6 +9,7 @@
 //!   none.
 //! - Whatever the bytes, there is an answer with an error code of the contract.
 
+use std::collections::BTreeSet;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -21,7 +22,7 @@ use image::{DynamicImage, ImageError, ImageFormat, Rgb, RgbImage};
 
 use crate::geometry::Rect;
 use crate::ocr::{ModelError, Reader};
-use crate::page::{Document, Limits, PageError};
+use crate::page::{Document, Files, Limits, PageError};
 use crate::report::{
     self,
     schema::{Answer, ErrorCode, Meta, ModelInfo, Region, Report, Table},
@@ -150,17 +151,38 @@ impl Engine {
     /// The text of each page, in page order.
     pub fn read_text(
         &self,
-        bytes: Vec<u8>,
+        files: impl Into<Files>,
         observer: &dyn Observer,
     ) -> Result<Vec<PageText>, EngineError> {
-        let pages = self.read_pages(bytes, false, observer)?;
+        let pages = self.read_pages(files.into(), false, observer)?;
         Ok(pages.into_iter().map(|page| page.text).collect())
+    }
+
+    /// These pages (0-based), upright, cut to the paper and straightened, as JPEGs in page order. A
+    /// page without a text layer is read for it, as only then is known which way up it lies.
+    pub fn page_pictures(
+        &self,
+        files: impl Into<Files>,
+        pages: &BTreeSet<usize>,
+        observer: &dyn Observer,
+    ) -> Result<Vec<Vec<u8>>, EngineError> {
+        let document = Document::open(files, &self.limits)?;
+        let picture = |&index: &usize| {
+            let page = self.read_page(&document, index, true, Watch::new(observer, index))?;
+            Ok(page.picture.unwrap_or_default())
+        };
+        pages.iter().map(picture).collect()
     }
 
     /// Reads all reports in the input. What the engine cannot know, the caller adds to the
     /// answer's meta: the scan's id and the time each stage took.
-    pub fn read(&self, bytes: Vec<u8>, options: &Options, observer: &dyn Observer) -> Answer {
-        self.read_pages(bytes, options.pictures, observer)
+    pub fn read(
+        &self,
+        files: impl Into<Files>,
+        options: &Options,
+        observer: &dyn Observer,
+    ) -> Answer {
+        self.read_pages(files.into(), options.pictures, observer)
             .and_then(|pages| self.answer(pages, options, observer))
             .unwrap_or_else(|error| failure(error, Meta::default()))
     }
@@ -204,11 +226,11 @@ impl Engine {
 
     fn read_pages(
         &self,
-        bytes: Vec<u8>,
+        files: Files,
         pictures: bool,
         observer: &dyn Observer,
     ) -> Result<Vec<ReadPage>, EngineError> {
-        let document = Document::open(bytes, &self.limits)?;
+        let document = Document::open(files, &self.limits)?;
         let count = document.page_count();
         let read = |index| self.read_page(&document, index, pictures, Watch::new(observer, index));
         // Two threads take pages in turn: while one page is decoded, which keeps one core busy,
@@ -448,6 +470,16 @@ mod tests {
             assert_eq!(engine.read_text(png(), &()).unwrap().len(), 1);
         }
         assert_eq!(tries.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn pages_are_pictured_as_they_are_read() {
+        let pictures = engine().page_pictures(png(), &BTreeSet::from([0]), &()).unwrap();
+        let [picture] = &pictures[..] else { panic!("one picture expected") };
+        let picture = image::load_from_memory_with_format(picture, ImageFormat::Jpeg).unwrap();
+        assert_eq!((picture.width(), picture.height()), (900, 1270));
+        let beyond = engine().page_pictures(png(), &BTreeSet::from([1]), &());
+        assert!(matches!(beyond, Err(EngineError::Page(PageError::NoSuchPage { index: 1 }))));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 mod fixtures;
 
-use cic_kiosk::page::{Document, Limits, Page, PageError};
-use fixtures::encoded;
+use cic_kiosk::page::{Document, Files, Limits, Page, PageError};
+use fixtures::{drawn_pdf, encoded};
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgba, RgbaImage};
 
 fn pages(bytes: Vec<u8>) -> Vec<Page> {
@@ -129,4 +129,30 @@ fn a_page_can_be_turned() {
     for (turns, (x, y)) in [(0, (0.1, 0.1)), (1, (0.9, 0.1)), (2, (0.9, 0.9)), (3, (0.1, 0.9))] {
         assert!(dark_at(&page.clone().turned(turns), x, y), "{turns}");
     }
+}
+
+#[test]
+fn pages_of_several_files_are_counted_through() {
+    let files = Files(vec![
+        tiff(&[10, 20]),
+        drawn_pdf("BT /F1 40 Tf 100 600 Td (Three) Tj ET"),
+        tiff(&[30]),
+    ]);
+    let document = Document::open(files, &Limits::default()).expect("the files open");
+    assert_eq!(document.page_count(), 4);
+    let pages: Vec<_> = document.pages().map(|page| page.expect("a page")).collect();
+    assert_eq!(pages.iter().map(|page| page.index).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    assert_eq!(pages[2].text.as_ref().expect("a text layer").page, 2);
+    assert!(matches!(document.page(4), Err(PageError::NoSuchPage { index: 4 })));
+}
+
+#[test]
+fn limits_are_for_all_files_together() {
+    let files = || Files(vec![tiff(&[10, 20]), tiff(&[30])]);
+    let limits = Limits { max_pages: 2, ..Limits::default() };
+    let error = Document::open(files(), &limits).err();
+    assert_eq!(error, Some(PageError::TooManyPages { pages: 3, limit: 2 }));
+    let limits = Limits { max_bytes: files().bytes() - 1, ..Limits::default() };
+    assert!(matches!(Document::open(files(), &limits), Err(PageError::TooManyBytes { .. })));
+    assert_eq!(Document::open(Files::default(), &limits).err(), Some(PageError::Empty));
 }

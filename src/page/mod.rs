@@ -167,6 +167,15 @@ impl Page {
         Self { index, image: straight.image, text: None, quality }
     }
 
+    /// The page as another one of its document.
+    fn numbered(mut self, index: usize) -> Self {
+        self.index = index;
+        if let Some(text) = &mut self.text {
+            text.page = index;
+        }
+        self
+    }
+
     /// The picture in grey.
     pub fn grey(&self) -> GrayImage {
         self.image.to_luma8()
@@ -193,9 +202,27 @@ fn turned(picture: DynamicImage, quarter_turns: u8) -> DynamicImage {
     }
 }
 
+/// What a document comes as: one file, or several of which each has some of its pages, as where a
+/// camera takes sheet after sheet.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Files(pub Vec<Vec<u8>>);
+
+impl Files {
+    /// Bytes, all together.
+    pub fn bytes(&self) -> usize {
+        self.0.iter().map(Vec::len).sum()
+    }
+}
+
+impl From<Vec<u8>> for Files {
+    fn from(file: Vec<u8>) -> Self {
+        Self(vec![file])
+    }
+}
+
 /// An input, opened: its format is known, it is within the limits, and its pages can be had.
 pub struct Document {
-    file: File,
+    files: Vec<File>,
     limits: Limits,
 }
 
@@ -204,25 +231,49 @@ enum File {
     Pdf(PdfFile),
 }
 
-impl Document {
-    /// Recognises the format and checks what can be checked without decoding.
-    ///
-    /// # Errors
-    /// Any [`PageError`] but [`PageError::NoSuchPage`].
-    pub fn open(bytes: Vec<u8>, limits: &Limits) -> Result<Self, PageError> {
+impl File {
+    fn open(bytes: Vec<u8>, limits: &Limits) -> Result<Self, PageError> {
         if bytes.is_empty() {
             return Err(PageError::Empty);
         }
-        if bytes.len() > limits.max_bytes {
-            return Err(PageError::TooManyBytes { bytes: bytes.len(), limit: limits.max_bytes });
-        }
         let format = decode::sniff(&bytes)?;
-        let file = guarded(move || match format {
-            Format::Picture(format) => Ok(File::Picture(PictureFile::open(bytes, format, limits)?)),
-            Format::Pdf => Ok(File::Pdf(PdfFile::open(bytes, limits)?)),
-        })?;
-        let document = Self { file, limits: limits.clone() };
+        guarded(move || match format {
+            Format::Picture(format) => Ok(Self::Picture(PictureFile::open(bytes, format, limits)?)),
+            Format::Pdf => Ok(Self::Pdf(PdfFile::open(bytes, limits)?)),
+        })
+    }
+
+    fn page_count(&self) -> usize {
+        match self {
+            Self::Picture(file) => file.page_count(),
+            Self::Pdf(file) => file.page_count(),
+        }
+    }
+
+    fn page(&self, index: usize, limits: &Limits) -> Result<Page, PageError> {
+        guarded(|| match self {
+            Self::Picture(file) => Ok(Page::from_picture(index, file.picture(index, limits)?)),
+            Self::Pdf(file) => file.page(index, limits),
+        })
+    }
+}
+
+impl Document {
+    /// Recognises the formats and checks what can be checked without decoding. The limits are for
+    /// all files together.
+    ///
+    /// # Errors
+    /// Any [`PageError`] but [`PageError::NoSuchPage`].
+    pub fn open(files: impl Into<Files>, limits: &Limits) -> Result<Self, PageError> {
+        let files: Files = files.into();
+        let bytes = files.bytes();
+        if bytes > limits.max_bytes {
+            return Err(PageError::TooManyBytes { bytes, limit: limits.max_bytes });
+        }
+        let files = files.0.into_iter().map(|file| File::open(file, limits));
+        let document = Self { files: files.collect::<Result<_, _>>()?, limits: limits.clone() };
         match document.page_count() {
+            0 if document.files.is_empty() => Err(PageError::Empty),
             0 => Err(PageError::NoPages),
             pages if pages > limits.max_pages => {
                 Err(PageError::TooManyPages { pages, limit: limits.max_pages })
@@ -233,10 +284,7 @@ impl Document {
 
     /// How many pages there are, at least one.
     pub fn page_count(&self) -> usize {
-        match &self.file {
-            File::Picture(file) => file.page_count(),
-            File::Pdf(file) => file.page_count(),
-        }
+        self.files.iter().map(File::page_count).sum()
     }
 
     /// Makes one page.
@@ -244,15 +292,14 @@ impl Document {
     /// # Errors
     /// [`PageError::NoSuchPage`], or what its content fails by.
     pub fn page(&self, index: usize) -> Result<Page, PageError> {
-        if index >= self.page_count() {
-            return Err(PageError::NoSuchPage { index });
-        }
-        guarded(|| match &self.file {
-            File::Picture(file) => {
-                Ok(Page::from_picture(index, file.picture(index, &self.limits)?))
+        let mut within = index;
+        for file in &self.files {
+            match within.checked_sub(file.page_count()) {
+                Some(beyond) => within = beyond,
+                None => return Ok(file.page(within, &self.limits)?.numbered(index)),
             }
-            File::Pdf(file) => file.page(index, &self.limits),
-        })
+        }
+        Err(PageError::NoSuchPage { index })
     }
 
     /// Every page in turn, each made when it is asked for.
