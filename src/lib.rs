@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod decide;
 pub mod engine;
 pub mod eval;
 pub mod geometry;

@@ -53,7 +53,7 @@ const AGREED: f32 = 0.25;
 /// and nothing says which.
 const DISAGREED: f32 = 0.55;
 /// Share of the confidence that stays when a value has not the shape that it must have.
-const MISSHAPEN: f32 = 0.4;
+pub(super) const MISSHAPEN: f32 = 0.4;
 
 /// What a check's outcome says about the values it concerns.
 #[derive(Clone, Copy, PartialEq)]
@@ -76,7 +76,7 @@ fn weight(check: &str) -> Weight {
 }
 
 /// The shape of a scalar.
-fn field_shape(field: Field, text: &str) -> Shape {
+pub(super) fn field_shape(field: Field, text: &str) -> Shape {
     match field {
         Field::ReportTime => Shape::Time,
         Field::CicCode => Shape::Digits(10),
@@ -90,7 +90,7 @@ fn field_shape(field: Field, text: &str) -> Shape {
 }
 
 /// The shape of a table's column.
-fn column_shape(table: Table, column: usize) -> Shape {
+pub(super) fn column_shape(table: Table, column: usize) -> Shape {
     match (table, column) {
         (Table::LoanDetails, 0) | (Table::BadDebt, 1 | 3) => Shape::Count,
         (Table::LoanDetails, 1) | (Table::CustomersLookUp, 0) => Shape::Digits(8),

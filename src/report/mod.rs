@@ -14,6 +14,7 @@ mod fixture;
 mod grid;
 mod json_schema;
 mod loans;
+pub mod merge;
 mod scalars;
 pub mod schema;
 mod sections;
@@ -66,7 +67,7 @@ pub fn read(pages: &[PageText], options: &Options) -> Reading {
             continue;
         }
         let index = reading.reports.len();
-        let named = |name: String| if index == 0 { name } else { format!("info[{index}].{name}") };
+        let named = |name| name_in(index, name);
         for (name, value) in report.values() {
             lowest = Some(lowest.map_or(value.confidence, |low| low.min(value.confidence)));
             if value.confidence < options.review_below {
@@ -81,6 +82,11 @@ pub fn read(pages: &[PageText], options: &Options) -> Reading {
     }
     reading.confidence = lowest.unwrap_or(0.0);
     reading
+}
+
+/// The name of a value over all reports: those of a second one begin with `info[1].`.
+pub(crate) fn name_in(report: usize, name: String) -> String {
+    if report == 0 { name } else { format!("info[{report}].{name}") }
 }
 
 fn report_of(strip: &Strip, sections: &[Section]) -> (Report, Vec<Check>) {

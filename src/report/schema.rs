@@ -370,6 +370,18 @@ pub enum Source {
     Merged,
 }
 
+/// What was decided of a document that a kiosk read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Good enough as it was read here.
+    Local,
+    /// Good enough with what the cloud service read.
+    Cloud,
+    /// To be looked at by a person.
+    Review,
+}
+
 /// A cross-check that the paper allows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
@@ -398,12 +410,16 @@ pub struct Meta {
     pub scan_id: String,
     /// Where the values come from.
     pub source: Source,
+    /// What was decided of it; from a kiosk only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Verdict>,
     /// The lowest confidence of all values given.
     #[serde(serialize_with = "rounded")]
     #[schemars(with = "f32")]
     pub confidence: f32,
     /// Names of fields and cells below the threshold; those of a second report begin with
-    /// `info[1].`.
+    /// `info[1].`. From a kiosk also what else was in doubt: values below a threshold of their own,
+    /// and those that failed checks concern.
     pub needs_review: Vec<String>,
     /// The cross-checks that could be made.
     pub checks: Vec<Check>,
@@ -444,6 +460,22 @@ impl Answer {
     /// An answer without a report; `meta.detail` says why.
     pub fn failure(error: ErrorCode, meta: Meta) -> Self {
         Self { reports: Vec::new(), error, meta: Some(meta) }
+    }
+
+    /// Takes the pictures of pages and tables out again.
+    pub fn drop_pictures(&mut self) {
+        for report in &mut self.reports {
+            report.imgs.clear();
+            for table in Table::ALL {
+                report.table_mut(table).image.clear();
+            }
+        }
+    }
+
+    /// The JSON, as it goes out.
+    pub fn to_json(&self) -> Vec<u8> {
+        // Only a map with keys that are no strings, or a failing Serialize, would not go.
+        serde_json::to_vec(self).unwrap_or_default()
     }
 }
 
