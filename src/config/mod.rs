@@ -5,8 +5,13 @@
 //!   and what would be right; nothing is ignored in silence.
 //! - It is text in, data out: no file is read here, and no secret is ever held.
 
+mod cloud;
+mod decision;
 mod example;
+mod kiosk;
 mod layers;
+mod mqtt;
+mod outbox;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -16,8 +21,13 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use cloud::{Cloud, Sent};
+pub use decision::{Decision, Thresholds};
 pub use example::{example, schema};
+pub use kiosk::{Folder, Kiosk, Name};
 pub use layers::{Layer, Loaded, VARIABLES};
+pub use mqtt::{Broker, Mqtt, Place, Protocol};
+pub use outbox::Outbox;
 
 use crate::models::Precision;
 use crate::page::Limits;
@@ -34,6 +44,19 @@ pub struct Config {
     pub http: Http,
     /// Documents that are fetched from an address.
     pub url: Url,
+    /// The kiosk itself.
+    pub kiosk: Kiosk,
+    /// A folder that documents are dropped into.
+    pub folder: Folder,
+    /// What is good enough as it was read here.
+    pub decision: Decision,
+    /// The cloud service, which is asked where that is allowed and the reading here is not good
+    /// enough.
+    pub cloud: Cloud,
+    /// Results that wait for the broker.
+    pub outbox: Outbox,
+    /// The branch's broker.
+    pub mqtt: Mqtt,
 }
 
 /// Why this is no configuration: place, key and what would be right.
@@ -44,6 +67,24 @@ pub struct ConfigError(String);
 impl ConfigError {
     fn new(error: &impl ToString) -> Self {
         Self(error.to_string().trim_end().to_owned())
+    }
+
+    /// With line, column and key, but without what stands there: it may be a password in the wrong
+    /// place.
+    fn in_text(error: &toml::de::Error, text: &str) -> Self {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let Some(before) = before else { return Self::new(&error.message()) };
+        let number = before.matches('\n').count();
+        let column = before.chars().rev().take_while(|&c| c != '\n').count();
+        let line = text.lines().nth(number).unwrap_or_default();
+        let key = line.split_once('=').map(|(key, _)| format!(", {}", key.trim()));
+        Self(format!(
+            "line {}, column {}{}: {}",
+            number + 1,
+            column + 1,
+            key.unwrap_or_default(),
+            error.message()
+        ))
     }
 
     fn at(self, place: &str) -> Self {
@@ -57,7 +98,7 @@ impl Config {
     /// # Errors
     /// With the line and what would be right there.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        toml::from_str(text).map_err(|error| ConfigError::new(&error))
+        toml::from_str(text).map_err(|error| ConfigError::in_text(&error, text))
     }
 
     /// Whether the settings agree with each other.
@@ -78,7 +119,8 @@ impl Config {
                  allowed size could never be sent: raise the one or lower the other",
             );
         }
-        Ok(())
+        self.cloud.check().map_err(ConfigError)?;
+        self.mqtt.check()
     }
 }
 
@@ -116,9 +158,11 @@ impl Default for Reading {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
+    /// Whether `cic-kiosk run` serves it. Default true.
+    pub enabled: bool,
     /// Where it listens; port 0 takes a free one. Default `127.0.0.1:8080`.
     pub listen: SocketAddr,
-    /// Folder of the keys and their uses.
+    /// Folder of the keys and their uses; without it, `cic-kiosk run` has them in `kiosk.state`.
     pub state: Option<PathBuf>,
     /// Certificate and key; without them the API speaks plain HTTP.
     pub tls: Option<Tls>,
@@ -150,6 +194,7 @@ pub struct Http {
 impl Default for Http {
     fn default() -> Self {
         Self {
+            enabled: true,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             state: None,
             tls: None,
