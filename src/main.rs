@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+mod credentials;
+mod database;
 mod http;
 mod keys;
 mod mqtt;

@@ -27,7 +27,6 @@ mod uses;
 pub use secret::Credentials;
 pub use store::KeyStore;
 
-use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,6 +34,8 @@ use std::time::Duration;
 use argon2::password_hash;
 use jiff::civil::Date;
 use serde::Serialize;
+
+use crate::database::DatabaseError;
 
 /// The longest name of a key, in characters.
 const MAX_NAME: usize = 64;
@@ -133,14 +134,9 @@ pub struct AuditLine {
 /// Why the store cannot do what it should.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
-    /// A folder or file cannot be made.
-    #[error("cannot create {}: {reason}", path.display())]
-    Create {
-        /// Which one.
-        path: PathBuf,
-        /// Why.
-        reason: io::Error,
-    },
+    /// The file is of no use.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
     /// There is no store yet.
     #[error(
         "there is no key store in {}; the first `cic-kiosk keys add NAME --state {}` makes one",
@@ -150,49 +146,6 @@ pub enum KeysError {
     Missing {
         /// The folder that should hold it.
         state: PathBuf,
-    },
-    /// The file is a later version's.
-    #[error(
-        "{} was written by a later version of cic-kiosk (schema {found}, this one knows {known}); \
-         use that version or a backup from before",
-        path.display()
-    )]
-    Newer {
-        /// Where it is.
-        path: PathBuf,
-        /// Its schema.
-        found: i64,
-        /// The schema of this version.
-        known: i64,
-    },
-    /// The file is no key store, or no longer.
-    #[error(
-        "{} is damaged ({reason}); put a backup in its place, or move it away and add keys anew",
-        path.display()
-    )]
-    Damaged {
-        /// Where it is.
-        path: PathBuf,
-        /// What SQLite says.
-        reason: rusqlite::Error,
-    },
-    /// Another process does not let go of the file.
-    #[error("{} is busy: another process has kept it locked; try again", path.display())]
-    Busy {
-        /// Where it is.
-        path: PathBuf,
-    },
-    /// The file cannot be read or written.
-    #[error(
-        "cannot use {}: {reason}; check that this user may write to it and its folder, and that \
-         there is space left",
-        path.display()
-    )]
-    File {
-        /// Where it is.
-        path: PathBuf,
-        /// What SQLite says.
-        reason: rusqlite::Error,
     },
     /// The file that was opened is not the one that is there now.
     #[error(

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use super::lockout::Lockout;
 use super::secret::{self, Verifier};
 use super::{Credentials, Key, KeysError, Listed, VerifyError, check_name, file, uses};
+use crate::database::{self, DatabaseError};
 
 /// The keys of a state folder. Any number of threads and processes may work on them at once.
 pub struct KeyStore {
@@ -79,7 +80,7 @@ impl KeyStore {
     pub(super) fn with_clock(state: &Path, clock: Clock) -> Result<Self, KeysError> {
         let (path, connection) = (file::path_in(state), file::open(state)?);
         Ok(Self {
-            identity: file::identity(&path),
+            identity: database::identity(&path),
             path,
             connection: Mutex::new(connection),
             verifier: Verifier::new()?,
@@ -212,7 +213,7 @@ impl KeyStore {
 
     /// Whether the store works and its file is still the one that was opened.
     pub fn ping(&self) -> Result<(), KeysError> {
-        if self.identity != file::identity(&self.path) {
+        if self.identity != database::identity(&self.path) {
             return Err(KeysError::Replaced { path: self.path.clone() });
         }
         self.work(|connection| {
@@ -281,7 +282,7 @@ impl KeyStore {
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
     ) -> Result<T, KeysError> {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        work(&mut connection).map_err(|reason| file::error(&self.path, reason))
+        work(&mut connection).map_err(|reason| DatabaseError::new(&self.path, reason).into())
     }
 
     /// Changes keys in one transaction, which is on the disk when this returns.
@@ -290,8 +291,8 @@ impl KeyStore {
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, KeysError> {
         self.work(|connection| {
-            file::be_durable(connection)?;
-            let transaction = file::write(connection)?;
+            database::be_durable(connection)?;
+            let transaction = database::write(connection)?;
             let done = work(&transaction)?;
             transaction.commit()?;
             Ok(done)
@@ -552,6 +553,6 @@ mod tests {
         raw.seek(SeekFrom::Start(4096)).unwrap();
         raw.write_all(&[0xff; 4 * 4096]).unwrap();
         let error = fixture.open().list().unwrap_err();
-        assert!(matches!(error, KeysError::Damaged { .. }), "{error}");
+        assert!(matches!(error, KeysError::Database(DatabaseError::Damaged { .. })), "{error}");
     }
 }

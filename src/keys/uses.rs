@@ -10,13 +10,14 @@ use jiff::civil::Date;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::store::{KeyStore, Now};
-use super::{AuditLine, Key, KeysError, NewUse, UseEnd, UseError, UsesFilter, file};
+use super::{AuditLine, Key, KeysError, NewUse, UseEnd, UseError, UsesFilter};
+use crate::database;
 
 impl KeyStore {
     /// Begins a use, if the key has one left today.
     pub fn begin_use(&self, key: &Key, new: &NewUse) -> Result<(), UseError> {
         let retry_after = self.work(|connection| {
-            let transaction = file::write(connection)?;
+            let transaction = database::write(connection)?;
             // After the wait for the lock, which may have lasted into the next day.
             let now = self.now();
             if let Some(quota) = key.quota
