@@ -8,6 +8,7 @@ mod database;
 mod http;
 mod keys;
 mod mqtt;
+mod outbox;
 mod reading;
 
 use std::panic::{self, PanicHookInfo};

@@ -1,7 +1,6 @@
 //! `config`: what is set, where, and what could be.
 
 use std::env;
-use std::error::Error;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +8,7 @@ use std::path::{Path, PathBuf};
 use cic_kiosk::config::{Layer, Loaded, VARIABLES, example, schema};
 use clap::{Args, Subcommand};
 
-use super::{Outcome, print};
+use super::{Failure, Outcome, print};
 
 /// Where the configuration is when nobody says otherwise.
 const DEFAULT: &str = "/etc/cic-kiosk/config.toml";
@@ -25,7 +24,7 @@ pub struct ConfigArgs {
 
 impl ConfigArgs {
     /// Reads it all.
-    pub fn load(&self) -> Result<Loaded, Box<dyn Error>> {
+    pub fn load(&self) -> Result<Loaded, Failure> {
         let mut layers = Vec::new();
         match &self.config {
             Some(path) => layers.push(file(path)?),

@@ -1,6 +1,5 @@
 //! `demo`: from a scan to a message at a subscriber, in one process.
 
-use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use tokio::runtime;
 
 use super::progress::Progress;
 use super::setup::ReadingArgs;
-use super::{Outcome, overlay, print, table};
+use super::{Failure, Outcome, overlay, print, table};
 use crate::mqtt::{BrokerAddress, Subscriber, forget_session, publish, start_broker};
 
 /// Three scanned pages, made up by the project's own generator.
@@ -56,7 +55,7 @@ impl Demo {
         overlay::write(&answer, &self.overlay)?;
         print(&format!("overlay       {}\n\n", self.overlay.display()))?;
 
-        overlay::drop_pictures(&mut answer);
+        answer.drop_pictures();
         let broker = match &self.broker {
             Some(broker) => broker.clone(),
             None => start_broker()?,
@@ -78,7 +77,7 @@ impl Demo {
 }
 
 /// Publishes an answer and prints what a subscriber receives.
-async fn deliver(broker: &BrokerAddress, answer: &Answer) -> Result<(), Box<dyn Error>> {
+async fn deliver(broker: &BrokerAddress, answer: &Answer) -> Result<(), Failure> {
     let scan_id = answer.meta.as_ref().map(|meta| meta.scan_id.clone()).unwrap_or_default();
     // The scan's id makes topic and sessions ours alone, whoever else tries the demo. Its second half
     // is random, and short enough for brokers that allow 23 characters, as MQTT 3.1.1 demands.

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::progress::Progress;
 use super::setup::{FileReader, ReadingArgs};
-use super::{Outcome, print, table};
+use super::{Failure, Outcome, print, table};
 
 /// What a document beside NAME.json may be called.
 const ENDINGS: [&str; 8] = ["pdf", "png", "jpg", "jpeg", "tif", "tiff", "webp", "bmp"];
@@ -81,7 +81,7 @@ impl Eval {
         reader: &FileReader,
         progress: &Progress,
         summary: &mut Summary,
-    ) -> Result<Answer, Box<dyn Error>> {
+    ) -> Result<Answer, Failure> {
         let document = document(path)?;
         let begun = Instant::now();
         let answer = reader.read_file(&document, false, progress);
@@ -109,7 +109,7 @@ impl Eval {
 }
 
 /// The truths of a folder, by name.
-fn truths(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+fn truths(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let entries = fs::read_dir(folder).map_err(|error| about(folder, &error))?;
     let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
     paths.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
@@ -117,7 +117,7 @@ fn truths(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     Ok(paths)
 }
 
-fn read_truth(path: &Path) -> Result<Truth, Box<dyn Error>> {
+fn read_truth(path: &Path) -> Result<Truth, Failure> {
     let bytes = fs::read(path).map_err(|error| about(path, &error))?;
     Ok(serde_json::from_slice(&bytes).map_err(|error| about(path, &error))?)
 }

@@ -127,7 +127,7 @@ impl Extract {
         overlay_error: Option<overlay::OverlayError>,
     ) -> Done {
         if !self.thumb {
-            overlay::drop_pictures(&mut answer);
+            answer.drop_pictures();
         }
         let mut failed = answer.error != ErrorCode::Success;
         if let Some(detail) = answer.meta.as_ref().and_then(|meta| meta.detail.as_ref()) {

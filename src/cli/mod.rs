@@ -8,6 +8,7 @@ mod demo;
 mod eval;
 mod extract;
 mod keys;
+mod outbox;
 mod overlay;
 mod progress;
 mod serve;
@@ -23,7 +24,10 @@ use clap::{CommandFactory, Parser, Subcommand};
 const USAGE: u8 = 64;
 
 /// What a subcommand comes to: whether all went well, or why it could not do its work.
-type Outcome = Result<bool, Box<dyn Error>>;
+type Outcome = Result<bool, Failure>;
+
+/// Why a subcommand could not do its work.
+type Failure = Box<dyn Error + Send + Sync>;
 
 /// Reads CIC credit reports, scanned or digital, and answers in the JSON of the cloud API.
 #[derive(Parser)]
@@ -40,6 +44,7 @@ enum Command {
     Demo(demo::Demo),
     Serve(serve::Serve),
     Keys(keys::Keys),
+    Outbox(outbox::Outbox),
     Config(config::Config),
 }
 
@@ -55,6 +60,7 @@ pub fn run() -> ExitCode {
         Command::Demo(demo) => demo.run(),
         Command::Serve(serve) => serve.run(),
         Command::Keys(keys) => keys.run(),
+        Command::Outbox(outbox) => outbox.run(),
         Command::Config(config) => config.run(),
     };
     match outcome {

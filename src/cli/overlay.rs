@@ -7,7 +7,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use cic_kiosk::report::schema::{Answer, Table, Value};
+use cic_kiosk::report::schema::{Answer, Value};
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 
@@ -58,16 +58,6 @@ pub fn write(answer: &Answer, path: &Path) -> Result<(), OverlayError> {
     draw(answer)?
         .save(path)
         .map_err(|reason| OverlayError::Write { path: path.display().to_string(), reason })
-}
-
-/// Takes the pictures out of an answer again.
-pub fn drop_pictures(answer: &mut Answer) {
-    for report in &mut answer.reports {
-        report.imgs.clear();
-        for table in Table::ALL {
-            report.table_mut(table).image.clear();
-        }
-    }
 }
 
 /// The pages of an answer with the boxes of its values.

@@ -1,6 +1,5 @@
 //! `serve`: the contract's HTTP API, alone.
 
-use std::error::Error;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,7 +11,7 @@ use tokio::runtime;
 
 use super::config::ConfigArgs;
 use super::setup::{ReadingArgs, set};
-use super::{Outcome, print, usage_error};
+use super::{Failure, Outcome, print, usage_error};
 use crate::http::fetch::{Allowed, Fetcher, Limits};
 use crate::http::server::Listening;
 use crate::http::{Api, router};
@@ -83,7 +82,7 @@ impl Serve {
         })
     }
 
-    fn config(&self) -> Result<Config, Box<dyn Error>> {
+    fn config(&self) -> Result<Config, Failure> {
         let mut config = self.config.load()?.config;
         self.reading.apply(&mut config);
         let http = &mut config.http;
@@ -97,7 +96,7 @@ impl Serve {
         Ok(config)
     }
 
-    fn fetcher(&self, config: &Config) -> Result<Fetcher, Box<dyn Error>> {
+    fn fetcher(&self, config: &Config) -> Result<Fetcher, Failure> {
         let mut allowed = self.allow_url_host.clone();
         for entry in &config.url.allow {
             let entry = entry.parse().map_err(|error| format!("allow in [url]: {error}"))?;

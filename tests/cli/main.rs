@@ -11,3 +11,4 @@ mod extract;
 mod keys;
 mod kiosk;
 mod mutations;
+mod outbox;
