@@ -1,16 +1,18 @@
-//! `mqtt://[USER[:PASSWORD]@]HOST[:PORT]`.
+//! Where the demo publishes: `mqtt://[USER[:PASSWORD]@]HOST[:PORT]`.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
+use cic_kiosk::config::{Broker, Place};
+use url::Host;
+
 const SCHEME: &str = "mqtt://";
-const DEFAULT_PORT: u16 = 1883;
 
 /// Where a broker is, and as whom to go there. What it prints holds no credentials.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BrokerAddress {
-    pub(super) host: String,
+    pub(super) host: Host,
     pub(super) port: u16,
     pub(super) credentials: Option<(String, String)>,
 }
@@ -25,7 +27,6 @@ impl FromStr for BrokerAddress {
             return Err("TLS is not supported here; use mqtt:// to a broker near by".to_owned());
         }
         let rest = text.strip_prefix(SCHEME).ok_or_else(expected)?;
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
         let (credentials, place) = match rest.rsplit_once('@') {
             Some((who, place)) => {
                 let (user, password) = who.split_once(':').unwrap_or((who, ""));
@@ -33,25 +34,21 @@ impl FromStr for BrokerAddress {
             }
             None => (None, rest),
         };
-        let (host, port) = match place.rsplit_once(':') {
-            // A colon inside the brackets of an IPv6 address begins no port.
-            Some((host, port)) if !port.ends_with(']') => {
-                (host, port.parse().map_err(|_| format!("{port:?} is no port"))?)
+        let broker: Broker = format!("{SCHEME}{place}").parse()?;
+        match broker.place() {
+            Place::Tcp { host, port, .. } => {
+                Ok(Self { host: host.clone(), port: *port, credentials })
             }
-            _ => (place, DEFAULT_PORT),
-        };
-        if host.is_empty() || host.contains(['/', ' ']) {
-            return Err(expected());
+            Place::Unix(_) => Err(expected()),
         }
-        Ok(Self { host: host.to_owned(), port, credentials })
     }
 }
 
 impl From<SocketAddr> for BrokerAddress {
     fn from(address: SocketAddr) -> Self {
         let host = match address {
-            SocketAddr::V4(v4) => v4.ip().to_string(),
-            SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
+            SocketAddr::V4(v4) => Host::Ipv4(*v4.ip()),
+            SocketAddr::V6(v6) => Host::Ipv6(*v6.ip()),
         };
         Self { host, port: address.port(), credentials: None }
     }
@@ -78,17 +75,6 @@ mod tests {
     }
 
     #[test]
-    fn port_is_1883_unless_given() {
-        assert_eq!(
-            parse("mqtt://broker.branch/").unwrap().to_string(),
-            "mqtt://broker.branch:1883"
-        );
-        assert_eq!(parse("mqtt://10.0.0.1:2883").unwrap().port, 2883);
-        assert_eq!(parse("mqtt://[::1]").unwrap().host, "[::1]");
-        assert_eq!(parse("mqtt://[::1]:99").unwrap().port, 99);
-    }
-
-    #[test]
     fn credentials_are_taken_and_never_shown() {
         let address = parse("mqtt://kiosk:p@ss:w@host").unwrap();
         assert_eq!(address.credentials, Some(("kiosk".to_owned(), "p@ss:w".to_owned())));
@@ -97,10 +83,9 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_with_what_is_expected() {
-        for text in ["host", "http://host", "mqtt://", "mqtt://host/path", "mqtt://:1"] {
+        for text in ["host", "http://host", "unix:///a", "mqtt://", "mqtt://a@host/path"] {
             assert!(parse(text).unwrap_err().contains("expected mqtt://"), "{text}");
         }
-        assert!(parse("mqtt://host:port").unwrap_err().contains("no port"));
         assert!(parse("mqtts://host").unwrap_err().contains("TLS"));
     }
 }

@@ -32,7 +32,7 @@ struct Link {
 
 impl Link {
     fn new(broker: &BrokerAddress, client_id: &str, clean_session: bool, limit: Duration) -> Self {
-        let mut options = MqttOptions::new(client_id, &broker.host, broker.port);
+        let mut options = MqttOptions::new(client_id, broker.host.to_string(), broker.port);
         options
             .set_clean_session(clean_session)
             .set_keep_alive(Duration::from_secs(30))

@@ -1,18 +1,42 @@
-//! MQTT 3.1.1: publishing with an acknowledgement, receiving, and a broker inside this process.
+//! MQTT: the daemon's connection with the branch's broker, and the demo's with any.
 //!
-//! Promises:
-//! - [`publish`] returns `Ok` only after the broker's PUBACK. While there is none, the message is
-//!   offered again on every new connection.
-//! - Every wait has a limit, and an error says which broker did not do what.
-//! - No payload, user name or password reaches a log or an error.
+//! Promises of the [`Publisher`]:
+//! - A result is marked as delivered only after a PUBACK that says so. Until then it is published
+//!   again on every new connection: at least once, and never lost on the way.
+//! - The [`Queue`] alone remembers what was not acknowledged. A connection that broke is thrown away
+//!   with all its state, whatever the broker, the client library or a session believe.
+//! - A result that the broker will never take, for its size or because it breaks every connection
+//!   alone, is buried, and does not hold up the others. A broker that is away, silent, or refuses
+//!   this kiosk never has anything buried.
+//! - Results made while a backlog drains go before it. Memory holds a window of results, not the
+//!   backlog.
+//! - What is retained as the kiosk's presence is true within the keep-alive time.
+//!
+//! MQTT 5 is spoken, for its reasons: in MQTT 3.1.1 a broker acknowledges what it throws away.
+//!
+//! The demo speaks 3.1.1, which every broker does: [`publish`] returns `Ok` only after the broker's
+//! PUBACK, and every wait has a limit.
+//!
+//! No payload, user name or password reaches a log or an error.
 
 mod address;
 mod client;
+mod connection;
+mod dial;
 mod embedded;
+mod failure;
+mod presence;
+mod publisher;
+mod queue;
+mod topics;
+mod wire;
 
 pub use address::BrokerAddress;
 pub use client::{Subscriber, forget_session, publish};
+pub use dial::Dial;
 pub use embedded::start_broker;
+pub use publisher::{LinkState, Publisher};
+pub use topics::Topics;
 
 use std::io;
 use std::time::Duration;
@@ -63,3 +87,10 @@ pub enum MqttError {
 fn because(cause: &Option<String>) -> String {
     cause.as_ref().map_or_else(String::new, |cause| format!(" ({cause})"))
 }
+
+#[cfg(test)]
+mod asyncapi;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! The AsyncAPI 3.0.0 document `docs/asyncapi.yaml`: what stands in it is made from the types that do
+//! the work.
+
+use cic_kiosk::config::Mqtt;
+use cic_kiosk::report::schema::Answer;
+use schemars::generate::SchemaSettings;
+use serde_json::{Value, json};
+
+use super::presence::Presence;
+
+/// Version of the topics, which their names hold, too; not the program's.
+const VERSION: &str = "1.0.0";
+
+fn asyncapi() -> Value {
+    // The dialect that an AsyncAPI document speaks by itself.
+    let mut generator = SchemaSettings::draft07()
+        .with(|settings| settings.definitions_path = "/components/schemas".into())
+        .for_serialize()
+        .into_generator();
+    let result = generator.subschema_for::<Answer>();
+    let presence = generator.subschema_for::<Presence>();
+    let message = |name: &str, summary: &str, payload: &schemars::Schema| {
+        json!({
+            "name": name,
+            "summary": summary,
+            "contentType": "application/json",
+            "payload": payload,
+        })
+    };
+    json!({
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "cic-kiosk at the branch's broker",
+            "version": VERSION,
+            "description": "What a kiosk publishes. Every message is delivered at least once: who \
+                            subscribes to results discards a scan_id that came before.",
+            "license": {"name": "Apache-2.0 OR MIT"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "plain": server("broker.branch:1883", "mqtt"),
+            "tls": server("broker.branch:8883", "secure-mqtt"),
+        },
+        "channels": {
+            "result": {
+                "address": "cic/v1/{branch}/{kiosk}/result/{scan_id}",
+                "description": "One message for each scan, not retained.",
+                "parameters": parameters(&[
+                    ("branch", "the branch's name"),
+                    ("kiosk", "the kiosk's name in its branch"),
+                    ("scan_id", "the scan's ULID, which is meta.scan_id in the payload, too"),
+                ]),
+                "messages": {"result": {"$ref": "#/components/messages/result"}},
+            },
+            "presence": {
+                "address": "cic/v1/{branch}/{kiosk}/presence",
+                "description": "The last message is retained. That of a kiosk that was lost is its \
+                                last will.",
+                "parameters": parameters(&[
+                    ("branch", "the branch's name"),
+                    ("kiosk", "the kiosk's name in its branch"),
+                ]),
+                "messages": {"presence": {"$ref": "#/components/messages/presence"}},
+            },
+        },
+        "operations": {
+            "publishResult": operation("result", false, "A document was read"),
+            "publishPresence": operation("presence", true, "The kiosk came or went"),
+        },
+        "components": {
+            "messages": {
+                "result": message("result", "What a document says: the HTTP API's JSON", &result),
+                "presence": message("presence", "Whether the kiosk is there", &presence),
+            },
+            "securitySchemes": {
+                "password": {
+                    "type": "userPassword",
+                    "description": "mqtt.user, and the credential mqtt-password",
+                },
+                "certificate": {
+                    "type": "X509",
+                    "description": "mqtt.certificate, and the credential mqtt-key",
+                },
+            },
+            "schemas": generator.take_definitions(true),
+        },
+    })
+}
+
+fn server(host: &str, protocol: &str) -> Value {
+    let schemes: &[&str] =
+        if protocol == "mqtt" { &["password"] } else { &["password", "certificate"] };
+    let security: Vec<Value> = schemes
+        .iter()
+        .map(|scheme| json!({"$ref": format!("#/components/securitySchemes/{scheme}")}))
+        .collect();
+    json!({
+        "host": host,
+        "protocol": protocol,
+        "protocolVersion": "5",
+        "description": "The branch's broker, as mqtt.broker says",
+        "security": security,
+        "bindings": {"mqtt": {
+            "cleanSession": true,
+            "keepAlive": Mqtt::default().keep_alive_seconds,
+            "lastWill": {
+                "topic": "cic/v1/{branch}/{kiosk}/presence",
+                "qos": 1,
+                "retain": true,
+                "message": "presence with status offline and reason lost",
+            },
+        }},
+    })
+}
+
+fn parameters(all: &[(&str, &str)]) -> Value {
+    let one = |&(name, description): &(&str, &str)| {
+        (name.to_owned(), json!({"description": description}))
+    };
+    Value::Object(all.iter().map(one).collect())
+}
+
+fn operation(channel: &str, retain: bool, summary: &str) -> Value {
+    json!({
+        "action": "send",
+        "summary": summary,
+        "channel": {"$ref": format!("#/channels/{channel}")},
+        "messages": [{"$ref": format!("#/channels/{channel}/messages/{channel}")}],
+        "bindings": {"mqtt": {"qos": 1, "retain": retain}},
+    })
+}
+
+mod tests {
+    use std::env;
+    use std::fs;
+    use std::io::Read;
+
+    use cic_kiosk::report::schema::{ErrorCode, Meta, Report};
+    use flate2::read::GzDecoder;
+
+    use super::super::fixture::topics;
+    use super::super::presence::{Presence, Reason};
+    use super::*;
+
+    const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/asyncapi.yaml");
+    const HEAD: &str = "# Made from the types: REGENERATE=1 cargo test asyncapi\n";
+
+    #[test]
+    fn document_in_the_repository_is_made_from_the_types() {
+        let text = HEAD.to_owned() + &serde_saphyr::to_string(&asyncapi()).unwrap();
+        if env::var_os("REGENERATE").is_some() {
+            fs::write(FILE, &text).unwrap();
+        }
+        let found = fs::read_to_string(FILE).unwrap_or_default();
+        assert!(found == text, "docs/asyncapi.yaml is old: REGENERATE=1 cargo test asyncapi");
+        let read: Value = serde_saphyr::from_str(&text).unwrap();
+        assert_eq!(read, asyncapi());
+    }
+
+    #[test]
+    fn document_is_valid_asyncapi() {
+        let packed = include_bytes!("../../tests/data/asyncapi-3.0.0.json.gz");
+        let mut schema = String::new();
+        GzDecoder::new(&packed[..]).read_to_string(&mut schema).unwrap();
+        let schema: Value = serde_json::from_str(&schema).unwrap();
+        let validator = jsonschema::draft7::new(&schema).unwrap();
+        let mut document = asyncapi();
+        let errors: Vec<_> = validator
+            .iter_errors(&document)
+            .map(|error| format!("{:?} at {}", error.kind, error.instance_path))
+            .collect();
+        assert!(errors.is_empty(), "{errors:#?}");
+        document["operations"]["publishResult"]["action"] = "shout".into();
+        assert!(!validator.is_valid(&document));
+    }
+
+    #[test]
+    fn topics_are_those_that_are_published_to() {
+        let address = |channel: &str| {
+            let document = asyncapi();
+            let address = document["channels"][channel]["address"].as_str().unwrap().to_owned();
+            address.replace("{branch}", "HN-01").replace("{kiosk}", "k1")
+        };
+        let scan = ulid::Ulid::new();
+        assert_eq!(
+            address("result").replace("{scan_id}", &scan.to_string()),
+            topics().result(scan)
+        );
+        assert_eq!(address("presence"), topics().presence());
+    }
+
+    /// What is published fits the document's own schema and, in today's JSON Schema, its type's.
+    fn fits(name: &str, payload: &Value, newest: &schemars::Schema) -> bool {
+        let document = asyncapi();
+        let mut schema = json!({"$ref": format!("#/components/schemas/{name}")});
+        schema["components"] = document["components"].clone();
+        let old = jsonschema::draft7::new(&schema).unwrap();
+        let new = jsonschema::draft202012::new(newest.as_value()).unwrap();
+        assert_eq!(old.is_valid(payload), new.is_valid(payload), "{payload}");
+        new.is_valid(payload)
+    }
+
+    fn newest<T: schemars::JsonSchema>() -> schemars::Schema {
+        let settings = SchemaSettings::draft2020_12().for_serialize();
+        settings.into_generator().into_root_schema_for::<T>()
+    }
+
+    #[test]
+    fn presence_fits_its_schema() {
+        let newest = newest::<Presence>();
+        for presence in [
+            Presence::online(),
+            Presence::offline(Reason::Lost),
+            Presence::offline(Reason::Stopped),
+        ] {
+            let presence: Value = serde_json::from_slice(&presence.json()).unwrap();
+            assert!(fits("Presence", &presence, &newest), "{presence}");
+        }
+        assert!(!fits("Presence", &json!({"status": "away"}), &newest));
+    }
+
+    #[test]
+    fn result_fits_its_schema() {
+        let newest = newest::<Answer>();
+        let answers = [
+            Answer::success(vec![Report::default()], Meta::default()),
+            Answer::failure(ErrorCode::ALL[1], Meta::default()),
+        ];
+        for answer in answers {
+            let mut answer = json!(answer);
+            assert!(fits("Answer", &answer, &newest), "{answer}");
+            answer["errorCode"] = json!(0);
+            assert!(!fits("Answer", &answer, &newest));
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! One connection with the broker, from its CONNACK until it breaks.
+//!
+//! The client library connects again by itself, at once, and sends again what it thinks was not
+//! acknowledged. Neither is wanted: a connection here is one event loop that is thrown away with
+//! everything in it, and whoever published knows what was not acknowledged.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout, timeout_at};
+use ulid::Ulid;
+
+use super::MAX_PACKET;
+use super::dial::Dial;
+use super::failure::Failure;
+use super::presence::{Presence, Reason};
+use super::topics::Topics;
+use super::wire::{Event, Wire};
+use crate::outbox::{Seq, Waiting};
+
+/// What a PUBLISH has beside topic and payload: its head (1), its length (4), the topic's length
+/// (2), the packet identifier (2) and the length of no properties (1).
+const HEADER: usize = 10;
+
+/// For saying goodbye, on which nothing depends: the broker notices a client that is gone.
+const COURTESY: Duration = Duration::from_secs(2);
+
+/// A message on its way.
+#[derive(Debug)]
+pub struct Sent {
+    /// Which one it is.
+    pub message: Message,
+    /// Size of its payload.
+    pub bytes: usize,
+    /// When it was handed to the client library.
+    pub at: Instant,
+    /// The packet identifier, from when the client library has given it one.
+    packet_id: Option<u16>,
+}
+
+/// What a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// The kiosk's presence.
+    Presence,
+    /// A result.
+    Result {
+        /// Its place.
+        seq: Seq,
+        /// The scan it is of.
+        scan_id: Ulid,
+    },
+}
+
+/// A connection.
+pub struct Connection {
+    wire: Wire,
+    topics: Topics,
+    ack_time: Duration,
+    max_packet: usize,
+    in_flight: VecDeque<Sent>,
+    /// When something was last acknowledged, or sent with nothing else on its way.
+    progress: Instant,
+    broken: Option<Failure>,
+    /// When it began.
+    pub since: Timestamp,
+}
+
+impl Connection {
+    /// Connects, leaves the last will, says that the kiosk is there, and waits until the broker has
+    /// acknowledged that.
+    pub async fn open(dial: &Dial) -> Result<Self, Failure> {
+        let limit = dial.settings.connect_time();
+        let opened = timeout(limit, Self::connect(dial)).await;
+        opened.unwrap_or(Err(Failure::Silent("accept the connection")))
+    }
+
+    async fn connect(dial: &Dial) -> Result<Self, Failure> {
+        let (dial, topics) = (dial.clone(), dial.topics.clone());
+        let ack_time = dial.settings.ack_time();
+        let window = usize::from(dial.settings.window.get());
+        let options = spawn_blocking(move || dial.options())
+            .await
+            .map_err(|_| Failure::Protocol("the options panicked".to_owned()))??;
+        let will = Presence::offline(Reason::Lost).json();
+        let options = options.with_last_will(topics.presence(), will);
+        let mut connection = Self {
+            // A full window, the message of presence, and the DISCONNECT.
+            wire: Wire::open(options, window + 2),
+            topics,
+            ack_time,
+            max_packet: MAX_PACKET,
+            in_flight: VecDeque::new(),
+            progress: Instant::now(),
+            broken: None,
+            since: Timestamp::now(),
+        };
+        connection.greeted().await?;
+        // Whatever is subscribed to in future, it is here, for each connection.
+        connection.tell_presence(&Presence::online())?;
+        while connection.acknowledged().await?.is_empty() {}
+        Ok(connection)
+    }
+
+    async fn greeted(&mut self) -> Result<(), Failure> {
+        loop {
+            let event = self.wire.events.recv().await.ok_or(Failure::Closed)??;
+            if let Event::Greeted(announced) = event {
+                self.max_packet =
+                    announced.map_or(MAX_PACKET, |most| MAX_PACKET.min(most as usize));
+                return Ok(());
+            }
+        }
+    }
+
+    /// What is on its way, in the order of sending.
+    pub fn in_flight(&self) -> &VecDeque<Sent> {
+        &self.in_flight
+    }
+
+    /// The most bytes that the broker takes as this scan's result.
+    pub fn max_payload(&self, scan: Ulid) -> usize {
+        self.max_packet.saturating_sub(HEADER + self.topics.result(scan).len())
+    }
+
+    /// Publishes a result.
+    pub fn publish(&mut self, waiting: Waiting) -> Result<(), Failure> {
+        let Waiting { seq, scan_id, payload } = waiting;
+        let topic = self.topics.result(scan_id);
+        self.send(Message::Result { seq, scan_id }, topic, false, payload)
+    }
+
+    fn tell_presence(&mut self, presence: &Presence) -> Result<(), Failure> {
+        self.send(Message::Presence, self.topics.presence(), true, presence.json())
+    }
+
+    fn send(
+        &mut self,
+        message: Message,
+        topic: String,
+        retain: bool,
+        payload: Vec<u8>,
+    ) -> Result<(), Failure> {
+        let bytes = payload.len();
+        if self.wire.publish(topic, retain, payload).is_err() {
+            return Err(self.end());
+        }
+        let at = Instant::now();
+        if self.in_flight.is_empty() {
+            self.progress = at;
+        }
+        self.in_flight.push_back(Sent { message, bytes, at, packet_id: None });
+        Ok(())
+    }
+
+    /// Why the event loop, which takes nothing any more, has ended: its last event says it.
+    fn end(&mut self) -> Failure {
+        let mut failure = self.broken.take();
+        while let Ok(event) = self.wire.events.try_recv() {
+            failure = event.err().or(failure);
+        }
+        failure.unwrap_or(Failure::Closed)
+    }
+
+    /// Waits for the broker, and gives what it has acknowledged since; that may be nothing. No
+    /// acknowledgement is lost when the wait is given up.
+    ///
+    /// # Errors
+    /// When the connection has broken: what is still in flight was not acknowledged.
+    pub async fn acknowledged(&mut self) -> Result<Vec<Sent>, Failure> {
+        if let Some(failure) = self.broken.take() {
+            return Err(failure);
+        }
+        let mut events = Vec::new();
+        let most = self.wire.events.max_capacity();
+        let received = self.wire.events.recv_many(&mut events, most);
+        // Not of each message: on a slow line the last of a window waits for all before it.
+        let count = if self.in_flight.is_empty() {
+            received.await
+        } else {
+            let received = timeout_at(self.progress + self.ack_time, received).await;
+            received.map_err(|_| Failure::Silent("acknowledge a message"))?
+        };
+        let mut acknowledged = Vec::new();
+        let outcome = if count == 0 { Err(Failure::Closed) } else { Ok(()) };
+        let outcome = outcome.and_then(|()| {
+            events.into_iter().try_for_each(|event| {
+                acknowledged.extend(self.take(event?));
+                Ok(())
+            })
+        });
+        if !acknowledged.is_empty() {
+            self.progress = Instant::now();
+        }
+        match outcome {
+            // What came before the end still counts.
+            Err(failure) if acknowledged.is_empty() => return Err(failure),
+            outcome => self.broken = outcome.err(),
+        }
+        Ok(acknowledged)
+    }
+
+    /// The message that this event acknowledges, if it does.
+    fn take(&mut self, event: Event) -> Option<Sent> {
+        match event {
+            // The library gives identifiers in the order in which it was asked to publish.
+            Event::Sent(id) => {
+                let next = self.in_flight.iter_mut().find(|it| it.packet_id.is_none())?;
+                next.packet_id = Some(id);
+                None
+            }
+            Event::Acknowledged(id) => {
+                let place = self.in_flight.iter().position(|it| it.packet_id == Some(id))?;
+                self.in_flight.remove(place)
+            }
+            Event::Greeted(_) | Event::Left => None,
+        }
+    }
+
+    /// Says that the program ends, and leaves; gives what was still acknowledged.
+    pub async fn close(mut self) -> Vec<Sent> {
+        let mut all = Vec::new();
+        let goodbye = async {
+            self.tell_presence(&Presence::offline(Reason::Stopped))?;
+            while self.in_flight.iter().any(|it| it.message == Message::Presence) {
+                all.extend(self.acknowledged().await?);
+            }
+            self.wire.disconnect().map_err(|_| Failure::Closed)?;
+            while !matches!(self.wire.events.recv().await, None | Some(Err(_) | Ok(Event::Left))) {}
+            Ok::<_, Failure>(())
+        };
+        match timeout(COURTESY, goodbye).await {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => log::debug!("no goodbye to the broker: {failure}"),
+            Err(_) => log::debug!("no goodbye to the broker: it does not answer"),
+        }
+        all
+    }
+}

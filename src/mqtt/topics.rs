@@ -1,0 +1,82 @@
+//! The names of a kiosk at its broker.
+
+use std::fmt::Write;
+
+use cic_kiosk::config::Name;
+use sha2::{Digest, Sha256};
+use ulid::Ulid;
+
+/// What every broker must accept as a client's identifier: this many bytes (MQTT 5, 3.1.3.1).
+const MAX_CLIENT_ID: usize = 23;
+
+/// The topics of a kiosk, and what it calls itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topics {
+    branch: Name,
+    kiosk: Name,
+}
+
+impl Topics {
+    /// Of the kiosk with this name in that branch.
+    pub fn new(branch: Name, kiosk: Name) -> Self {
+        Self { branch, kiosk }
+    }
+
+    /// Where a scan's result is published.
+    pub fn result(&self, scan: Ulid) -> String {
+        self.topic(&format!("result/{scan}"))
+    }
+
+    /// Where it stands whether the kiosk is there.
+    pub fn presence(&self) -> String {
+        self.topic("presence")
+    }
+
+    fn topic(&self, last: &str) -> String {
+        format!("cic/v1/{}/{}/{last}", self.branch, self.kiosk)
+    }
+
+    /// Always the same, so that a broker closes the connection it still holds when a new one comes.
+    ///
+    /// A colon parts the names, which hold none: `a-b` and `c` are not `a` and `b-c`. What is
+    /// longer than every broker must accept is hashed, and has no colon.
+    pub fn client_id(&self) -> String {
+        let id = format!("{}:{}", self.branch, self.kiosk);
+        if id.len() <= MAX_CLIENT_ID {
+            return id;
+        }
+        let mut hashed = String::from("cic");
+        for byte in Sha256::digest(id).iter().take((MAX_CLIENT_ID - hashed.len()) / 2) {
+            let _ = write!(hashed, "{byte:02x}");
+        }
+        hashed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topics(branch: &str, kiosk: &str) -> Topics {
+        Topics::new(branch.parse().unwrap(), kiosk.parse().unwrap())
+    }
+
+    #[test]
+    fn topic_names_branch_kiosk_and_scan() {
+        let topics = topics("HN-01", "k1");
+        assert_eq!(topics.presence(), "cic/v1/HN-01/k1/presence");
+        let scan = Ulid::from_parts(1, 2);
+        assert_eq!(topics.result(scan), format!("cic/v1/HN-01/k1/result/{scan}"));
+    }
+
+    #[test]
+    fn no_two_kiosks_have_the_same_client_id() {
+        assert_eq!(topics("HN-01", "k1").client_id(), "HN-01:k1");
+        assert_ne!(topics("a-b", "c").client_id(), topics("a", "b-c").client_id());
+        let [long, other] = ["x", "y"].map(|end| topics(&"b".repeat(64), end).client_id());
+        assert_ne!(long, other);
+        for id in [long, other] {
+            assert!(id.len() <= 23 && id.chars().all(|c| c.is_ascii_alphanumeric()), "{id}");
+        }
+    }
+}
