@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+mod cloud;
 mod credentials;
 mod database;
 mod http;

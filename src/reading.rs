@@ -1,8 +1,10 @@
 //! The engine with what it lacks by design: files, a clock, and names for scans.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::env;
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,11 +12,13 @@ use cic_kiosk::config::Reading;
 use cic_kiosk::engine::{Engine, EngineError, Models, Options};
 use cic_kiosk::models::{MANIFEST, Manifest, ModelOptions};
 use cic_kiosk::ocr::model::Runtime;
-use cic_kiosk::page::Limits;
+use cic_kiosk::page::{Files, Limits};
 use cic_kiosk::report::schema::{Answer, Meta, ModelInfo};
 use cic_kiosk::stage::{Observer, Stage};
 use cic_kiosk::text::PageText;
 use serde_json::{Map, Value as Json};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use ulid::Ulid;
 
 /// The environment variable that other programs with ONNX Runtime know, too.
@@ -61,16 +65,34 @@ impl Reader {
         self.threads
     }
 
+    /// Whether models and ONNX Runtime are where they should be, without the cost of loading them.
+    ///
+    /// # Errors
+    /// In a sentence that says what is missing and how it is named.
+    pub fn check(reading: &Reading) -> Result<(), BoxError> {
+        let (folder, library) = places(reading)?;
+        Manifest::open(&folder)?;
+        File::open(&library)
+            .map_err(|error| format!("cannot read {}: {error}", library.display()))?;
+        Ok(())
+    }
+
     /// Loads the models now rather than with the first page that needs them.
     pub fn load(&self) -> Result<(), EngineError> {
         self.engine.models().map(|_| ())
     }
 
-    /// Reads bytes as the scan of this id. Whatever happens, there is an answer.
-    pub fn read(&self, bytes: Vec<u8>, scan: Ulid, pictures: bool, clock: &impl Timed) -> Answer {
+    /// Reads a document as the scan of this id. Whatever happens, there is an answer.
+    pub fn read(
+        &self,
+        files: impl Into<Files>,
+        scan: Ulid,
+        pictures: bool,
+        clock: &impl Timed,
+    ) -> Answer {
         let was_loaded = self.loading_took.get().is_some();
         let options = Options { pictures, review_below: self.review_below };
-        let mut answer = self.engine.read(bytes, &options, clock);
+        let mut answer = self.engine.read(files, &options, clock);
         let meta = answer.meta.get_or_insert_default();
         meta.scan_id = scan.to_string();
         if let (false, Some(took)) = (was_loaded, self.loading_took.get()) {
@@ -78,6 +100,47 @@ impl Reader {
         }
         meta.elapsed_ms.extend(clock.elapsed_ms());
         answer
+    }
+
+    /// The same on a thread of its own, for as long as `limit` allows. `done` is told there how long
+    /// each stage took, whether or not somebody still waits. Should nobody wait any more, the engine
+    /// stops before its next stage.
+    ///
+    /// # Errors
+    /// Any [`ReadError`].
+    pub async fn read_in_time(
+        self: &Arc<Self>,
+        files: Files,
+        scan: Ulid,
+        pictures: bool,
+        limit: Duration,
+        done: impl FnOnce(Done) + Send + 'static,
+    ) -> Result<Answer, ReadError> {
+        let clock = Arc::new(Clock::default());
+        let _cancels = CancelOnDrop(Arc::clone(&clock));
+        let reader = Arc::clone(self);
+        let reading = spawn_blocking(move || {
+            let begun = Instant::now();
+            let answer = reader.read(files, scan, pictures, clock.as_ref());
+            let pages = answer.meta.as_ref().map_or(0, |meta| meta.pages);
+            done(Done { pages, took: begun.elapsed(), stages: clock.stopwatch.spent() });
+            answer
+        });
+        match timeout(limit, reading).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(ReadError::Panic),
+            Err(_) => Err(ReadError::TooSlow(limit)),
+        }
+    }
+
+    /// These pages as JPEGs, in page order.
+    pub fn page_pictures(
+        &self,
+        files: Files,
+        pages: &BTreeSet<usize>,
+        observer: &impl Observer,
+    ) -> Result<Vec<Vec<u8>>, EngineError> {
+        self.engine.page_pictures(files, pages, observer)
     }
 
     /// The text of each page, or the answer that says why there is none.
@@ -93,12 +156,80 @@ impl Reader {
     }
 }
 
+/// A document that was read.
+pub struct Done {
+    /// Its pages.
+    pub pages: usize,
+    /// The time for all of it.
+    pub took: Duration,
+    /// The time of each stage that took place.
+    pub stages: Vec<(Stage, Duration)>,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ReadError {
+    /// The document takes longer than this.
+    #[error("reading takes more than {} s", .0.as_secs())]
+    TooSlow(Duration),
+    /// Where it was, the program's panic hook has said.
+    #[error("a panic")]
+    Panic,
+}
+
+/// Keeps time of a reading that can be cancelled.
+#[derive(Default)]
+struct Clock {
+    stopwatch: Stopwatch,
+    cancelled: AtomicBool,
+}
+
+impl Observer for Clock {
+    fn begin(&self, stage: Stage, page: usize) {
+        self.stopwatch.begin(stage, page);
+    }
+
+    fn end(&self, stage: Stage, page: usize) {
+        self.stopwatch.end(stage, page);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+}
+
+impl Timed for Clock {
+    fn elapsed_ms(&self) -> Map<String, Json> {
+        self.stopwatch.elapsed_ms()
+    }
+}
+
+/// Cancels the reading when nobody waits for it any more.
+struct CancelOnDrop(Arc<Clock>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancelled.store(true, Ordering::Relaxed);
+    }
+}
+
 /// The meta of a scan that nothing is known of yet.
 pub fn scan() -> Meta {
     Meta { scan_id: Ulid::new().to_string(), ..Meta::default() }
 }
 
 fn load(reading: &Reading, threads: usize) -> Result<Models, BoxError> {
+    let (folder, library) = places(reading)?;
+    let options = ModelOptions { precision: reading.precision, threads, ..ModelOptions::default() };
+    let runtime = Runtime::load(&library)?;
+    let (reader, entries) = Manifest::open(&folder)?.load(runtime, &options)?;
+    log::info!("{}; {}", library.display(), runtime.build_info());
+    let info = entries.map(|entry| ModelInfo { name: entry.name, version: entry.version });
+    Ok(Models { reader, info: info.to_vec() })
+}
+
+/// The folder of the models, and ONNX Runtime's library.
+fn places(reading: &Reading) -> Result<(PathBuf, PathBuf), BoxError> {
     let folder = match &reading.models {
         Some(folder) => folder.clone(),
         None => beside_program(&[&format!("models/{MANIFEST}")])
@@ -114,12 +245,7 @@ fn load(reading: &Reading, threads: usize) -> Result<Models, BoxError> {
             "libonnxruntime.so is not beside the program; name it with --onnxruntime or in \
              ORT_DYLIB_PATH",
         )?;
-    let options = ModelOptions { precision: reading.precision, threads, ..ModelOptions::default() };
-    let runtime = Runtime::load(&library)?;
-    let (reader, entries) = Manifest::open(&folder)?.load(runtime, &options)?;
-    log::info!("{}; {}", library.display(), runtime.build_info());
-    let info = entries.map(|entry| ModelInfo { name: entry.name, version: entry.version });
-    Ok(Models { reader, info: info.to_vec() })
+    Ok((folder, library))
 }
 
 /// The first of some files that exists in the program's folder or in the two above it, which from

@@ -3,6 +3,7 @@
 //! Results go to stdout, everything else to stderr. The exit status is 0, 1 where something failed,
 //! or 64 where the command line itself is wrong (`EX_USAGE` of sysexits.h).
 
+mod cloud;
 mod config;
 mod demo;
 mod eval;
@@ -45,6 +46,7 @@ enum Command {
     Serve(serve::Serve),
     Keys(keys::Keys),
     Outbox(outbox::Outbox),
+    Cloud(cloud::Cloud),
     Config(config::Config),
 }
 
@@ -61,6 +63,7 @@ pub fn run() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Keys(keys) => keys.run(),
         Command::Outbox(outbox) => outbox.run(),
+        Command::Cloud(cloud) => cloud.run(),
         Command::Config(config) => config.run(),
     };
     match outcome {

@@ -4,6 +4,7 @@
 mod fixtures;
 
 mod bad_input;
+mod cloud;
 mod config;
 mod demo;
 mod eval;

@@ -143,7 +143,7 @@ impl FetchError {
 }
 
 /// An error and what it comes from. An I/O error's own `source` skips the error that it wraps.
-fn causes<'a>(
+pub fn causes<'a>(
     error: &'a (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
@@ -317,7 +317,7 @@ fn target(response: &Response, url: &Url) -> Result<Option<Url>, FetchError> {
 }
 
 /// The system's authorities, of which some may be unusable, and the operator's, of which none may.
-fn trusted(
+pub fn trusted(
     system: Vec<CertificateDer<'static>>,
     extra: Option<&[u8]>,
 ) -> Result<RootCertStore, SetupError> {
@@ -334,7 +334,7 @@ fn trusted(
 
 /// With its own provider, so that it depends on nothing that is set for the whole process; and not
 /// with the platform's verifier, which logs a host's name when its certificate fails.
-fn tls(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
+pub fn tls(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
