@@ -12,8 +12,10 @@ mod keys;
 mod outbox;
 mod overlay;
 mod progress;
+mod run;
 mod serve;
 mod setup;
+mod submit;
 mod table;
 
 use std::error::Error;
@@ -21,6 +23,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::logs;
 
 const USAGE: u8 = 64;
 
@@ -44,6 +48,8 @@ enum Command {
     Eval(eval::Eval),
     Demo(demo::Demo),
     Serve(serve::Serve),
+    Run(run::Run),
+    Submit(submit::Submit),
     Keys(keys::Keys),
     Outbox(outbox::Outbox),
     Cloud(cloud::Cloud),
@@ -56,11 +62,14 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
+    logs::start(if matches!(cli.command, Command::Run(_)) { logs::WORK } else { logs::WARNINGS });
     let outcome = match &cli.command {
         Command::Extract(extract) => extract.run(),
         Command::Eval(eval) => eval.run(),
         Command::Demo(demo) => demo.run(),
         Command::Serve(serve) => serve.run(),
+        Command::Run(run) => run.run(),
+        Command::Submit(submit) => submit.run(),
         Command::Keys(keys) => keys.run(),
         Command::Outbox(outbox) => outbox.run(),
         Command::Cloud(cloud) => cloud.run(),

@@ -1,6 +1,5 @@
 //! `serve`: the contract's HTTP API, alone.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,11 +11,12 @@ use tokio::runtime;
 use super::config::ConfigArgs;
 use super::setup::{ReadingArgs, set};
 use super::{Failure, Outcome, print, usage_error};
-use crate::http::fetch::{Allowed, Fetcher, Limits};
+use crate::http::fetch::Allowed;
 use crate::http::server::Listening;
-use crate::http::{Api, router};
+use crate::http::{self, Api, router};
 use crate::keys::KeyStore;
 use crate::reading::Reader;
+use crate::signals::Signals;
 
 /// Serve the cloud service's HTTP API
 ///
@@ -65,19 +65,27 @@ impl Serve {
             usage_error("name the folder of the keys, with --state or as state in [http]")
         })?;
         let keys = KeyStore::create(state)?;
-        let fetcher = self.fetcher(&config)?;
+        let fetcher = http::fetcher(&config, self.allow_url_host.clone())?;
         let reader = Reader::new(&config.reading, &config.limits);
         // Before the first request rather than with it; without models there is nothing to serve.
         reader.load()?;
         let (http, limits) = (config.http.clone(), config.limits);
-        let api = Api::new(Arc::new(reader), Arc::new(keys), fetcher, http, limits);
+        let api = Api::new(Arc::new(reader), Arc::new(keys), fetcher, http, limits, None);
         let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
             let listening = Listening::bind(&config.http).await?;
+            // Taken over before anybody is told that there is something to end.
+            let mut signals = Signals::take()?;
             print(&format!("listening on {}://{}\n", listening.scheme(), listening.address))?;
             let (house, stops) = (Arc::clone(&api), Arc::clone(&api));
             tokio::spawn(async move { house.keep_house().await });
-            listening.serve(router(api), move || stops.stop()).await?;
+            let drain = config.http.drain_seconds;
+            let end = async move {
+                signals.end().await;
+                log::info!("stopping; requests under way have {drain} s");
+                stops.stop();
+            };
+            listening.serve(router(api), end).await?;
             Ok(true)
         })
     }
@@ -94,27 +102,5 @@ impl Serve {
         http.allow_plain_http |= self.allow_plain_http;
         config.check().map_err(|error| usage_error(&error.to_string()))?;
         Ok(config)
-    }
-
-    fn fetcher(&self, config: &Config) -> Result<Fetcher, Failure> {
-        let mut allowed = self.allow_url_host.clone();
-        for entry in &config.url.allow {
-            let entry = entry.parse().map_err(|error| format!("allow in [url]: {error}"))?;
-            allowed.push(entry);
-        }
-        let authorities = match &config.url.authorities {
-            None => None,
-            Some(path) => Some(
-                fs::read(path)
-                    .map_err(|error| format!("cannot read {}: {error}", path.display()))?,
-            ),
-        };
-        let limits = Limits {
-            max_bytes: config.limits.max_bytes,
-            max_time: config.url.max_time(),
-            max_redirects: config.url.max_redirects,
-            ..Limits::default()
-        };
-        Ok(Fetcher::new(allowed, limits, authorities.as_deref())?)
     }
 }

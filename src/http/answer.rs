@@ -15,9 +15,14 @@ use ulid::Ulid;
 use super::fetch::FetchError;
 use super::gate::Full;
 use super::intake::IntakeError;
+use crate::outbox::OutboxError;
+use crate::reading::ReadError;
 
 /// The scan's id as a header, for those who keep logs of their own.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// An outbox that is full or whose disk fails is seldom well again at once.
+const OUTBOX_WAIT: Duration = Duration::from_secs(30);
 
 /// Why a request gets no report.
 #[derive(Debug)]
@@ -36,6 +41,8 @@ pub enum Refusal {
     Fetch(FetchError),
     /// The document takes longer than this to read.
     TooSlow(Duration),
+    /// The result cannot be kept for the branch.
+    Outbox(OutboxError),
     /// There is no such place.
     NoSuchPath,
     /// There is, but not for this method.
@@ -71,6 +78,21 @@ impl From<IntakeError> for Refusal {
     }
 }
 
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::TooSlow(time) => Self::TooSlow(time),
+            ReadError::Panic => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<OutboxError> for Refusal {
+    fn from(error: OutboxError) -> Self {
+        Self::Outbox(error)
+    }
+}
+
 impl From<FetchError> for Refusal {
     fn from(error: FetchError) -> Self {
         Self::Fetch(error)
@@ -86,16 +108,18 @@ impl Refusal {
             Self::Request(error) => error.code(),
             Self::Intake(_) | Self::TooSlow(_) => ErrorCode::BadInput,
             Self::Fetch(_) => ErrorCode::UrlUnavailable,
-            Self::Full(_) | Self::NoSuchPath | Self::NoSuchMethod | Self::Internal(_) => {
-                ErrorCode::Internal
-            }
+            Self::Full(_)
+            | Self::Outbox(_)
+            | Self::NoSuchPath
+            | Self::NoSuchMethod
+            | Self::Internal(_) => ErrorCode::Internal,
         }
     }
 
     /// The HTTP status: the code's own, but for what the contract knows nothing of.
     fn status(&self) -> StatusCode {
         match self {
-            Self::Full(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Full(_) | Self::Outbox(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoSuchPath => StatusCode::NOT_FOUND,
             Self::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
             _ => status_of(self.code()),
@@ -107,6 +131,7 @@ impl Refusal {
             Self::Unauthorised(wait) => *wait,
             Self::OutOfRequests(wait) => Some(*wait),
             Self::Full(full) => Some(full.retry_after),
+            Self::Outbox(_) => Some(OUTBOX_WAIT),
             _ => None,
         }
     }
@@ -134,6 +159,11 @@ impl Refusal {
                 "Reading the document takes more than {} s; send one report at a time.",
                 seconds(*time)
             ),
+            Self::Outbox(_) => format!(
+                "The result cannot be kept for the branch's systems now; send the document again in \
+                 {} s.",
+                seconds(OUTBOX_WAIT)
+            ),
             Self::NoSuchPath => "There is no such path here; /docs shows what there is.".to_owned(),
             Self::NoSuchMethod => "The path is right, the method is not.".to_owned(),
             Self::Internal(_) => "The cause is in the log, under the scan's id.".to_owned(),
@@ -142,12 +172,14 @@ impl Refusal {
 
     /// The response to the request of this scan.
     pub fn into_response(self, scan: Ulid) -> Response<Body> {
-        if let Self::Internal(cause) = &self {
-            log::error!(scan_id:% = scan; "request failed: {cause}");
+        match &self {
+            Self::Internal(cause) => log::error!(scan_id:% = scan; "request failed: {cause}"),
+            Self::Outbox(cause) => log::error!(scan_id:% = scan; "result not kept: {cause}"),
+            _ => {}
         }
         let meta =
             Meta { scan_id: scan.to_string(), detail: Some(self.detail()), ..Meta::default() };
-        let mut response = json(scan, self.status(), to_json(&Answer::failure(self.code(), meta)));
+        let mut response = json(scan, self.status(), Answer::failure(self.code(), meta).to_json());
         let headers = response.headers_mut();
         if let Some(wait) = self.retry_after() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds(wait)));
@@ -163,12 +195,6 @@ impl Refusal {
 /// The status that goes with a code.
 pub fn status_of(code: ErrorCode) -> StatusCode {
     StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-}
-
-/// An answer's JSON.
-pub fn to_json(answer: &Answer) -> Vec<u8> {
-    // Only a map with keys that are no strings, or a failing Serialize, would not go.
-    serde_json::to_vec(answer).unwrap_or_default()
 }
 
 /// A response with the contract's JSON.

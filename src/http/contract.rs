@@ -6,7 +6,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use axum::body::Body;
@@ -15,20 +14,20 @@ use axum::http::request::Parts;
 use axum::http::{Method, Response, header};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use cic_kiosk::page::Files;
 use cic_kiosk::report::schema::{ErrorCode, Meta};
 use cic_kiosk::request::{self, BodyKind, Input, Parameters, RequestError};
-use cic_kiosk::stage::{Observer, Stage};
 use futures_util::FutureExt;
-use serde_json::{Map, Value as Json};
-use tokio::time::timeout;
+use jiff::Timestamp;
 use ulid::Ulid;
 
-use super::answer::{Refusal, json, status_of, to_json};
+use super::answer::{Refusal, json, status_of};
 use super::gate::{Ticket, Worker};
 use super::intake::Intake;
 use super::{Api, PANIC, blocking};
 use crate::keys::{Key, NewUse, UseEnd, UseError, VerifyError};
-use crate::reading::{Stopwatch, Timed};
+use crate::reading;
+use crate::scan::Scan;
 
 /// The `format_type` of a request that did not get as far as having one.
 const UNKNOWN: &str = "unknown";
@@ -161,31 +160,40 @@ impl Visit<'_> {
         self.engine(bytes, request.pictures, worker).await
     }
 
-    /// Reads the document. Should this future be dropped, the engine stops before its next stage.
+    /// Reads the document, and has the branch told of it where this is a kiosk. Should this future be
+    /// dropped, the engine stops before its next stage.
     async fn engine(
         &self,
         bytes: Vec<u8>,
         pictures: bool,
         worker: Worker,
     ) -> Result<Done, Refusal> {
-        let clock = Arc::new(Clock::default());
-        let _cancels = CancelOnDrop(Arc::clone(&clock));
-        let (api, scan) = (Arc::clone(self.api), self.scan);
-        let reading = blocking(move || {
+        let scan = Scan { id: self.scan, captured_at: Timestamp::now() };
+        let desk = self.api.desk.as_ref();
+        let document = Files::from(bytes);
+        let copy = desk.and_then(|desk| desk.copy_for_cloud(&document));
+        let drawn = pictures || desk.is_some_and(|desk| desk.wants_pictures());
+        let (time, api) = (self.api.settings.reading_time(), Arc::clone(self.api));
+        let done = move |done: reading::Done| {
             // Its place is free when the work is over, not when nobody waits for it any more.
             let _worker = worker;
-            let begun = Instant::now();
-            let answer = api.reader.read(bytes, scan, pictures, clock.as_ref());
-            api.gate.took(begun.elapsed());
-            let Meta { pages, detail, .. } = answer.meta.clone().unwrap_or_default();
-            api.metrics.read(pages, &clock.stopwatch.spent());
-            match answer.error {
-                ErrorCode::Internal => Err(Refusal::Internal(detail.unwrap_or_default())),
-                code => Ok(Done { code, pages, json: to_json(&answer) }),
-            }
-        });
-        let time = self.api.settings.reading_time();
-        timeout(time, reading).await.unwrap_or(Err(Refusal::TooSlow(time)))
+            api.gate.took(done.took);
+            api.metrics.read(done.pages, &done.stages);
+        };
+        let reading = self.api.reader.read_in_time(document, scan.id, drawn, time, done);
+        let mut answer = reading.await?;
+        if let Some(desk) = desk {
+            answer = desk.settle(scan, copy, answer).await;
+            desk.put(scan, answer.clone()).await?;
+        }
+        if !pictures {
+            answer.drop_pictures();
+        }
+        let Meta { pages, detail, .. } = answer.meta.clone().unwrap_or_default();
+        match answer.error {
+            ErrorCode::Internal => Err(Refusal::Internal(detail.unwrap_or_default())),
+            code => blocking(move || Ok(Done { code, pages, json: answer.to_json() })).await,
+        }
     }
 
     fn respond(mut self, result: Result<Done, Refusal>) -> Response<Body> {
@@ -270,42 +278,6 @@ async fn fetch(api: &Api, url: &str, ticket: &mut Ticket) -> Result<Vec<u8>, Ref
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
-}
-
-/// Keeps time of a reading that can be cancelled.
-#[derive(Default)]
-struct Clock {
-    stopwatch: Stopwatch,
-    cancelled: AtomicBool,
-}
-
-impl Observer for Clock {
-    fn begin(&self, stage: Stage, page: usize) {
-        self.stopwatch.begin(stage, page);
-    }
-
-    fn end(&self, stage: Stage, page: usize) {
-        self.stopwatch.end(stage, page);
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
-    }
-}
-
-impl Timed for Clock {
-    fn elapsed_ms(&self) -> Map<String, Json> {
-        self.stopwatch.elapsed_ms()
-    }
-}
-
-/// Cancels the reading when nobody waits for it any more.
-struct CancelOnDrop(Arc<Clock>);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.cancelled.store(true, Ordering::Relaxed);
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use cic_kiosk::report::schema::ErrorCode;
 use cic_kiosk::stage::Stage;
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
@@ -67,8 +68,8 @@ impl EncodeMetric for Now {
 }
 
 impl Metrics {
-    /// Nothing has been counted; the queue's figures are the gate's.
-    pub fn new(gate: &Arc<Gate>) -> Self {
+    /// Nothing has been counted; the queue's figures are the gate's, and others somebody else's.
+    pub fn new(gate: &Arc<Gate>, others: Option<Box<dyn Collector>>) -> Self {
         let mut registry = Registry::with_prefix("cic");
         let answers = Family::<Outcome, Counter>::default();
         registry.register("answers", "Answers by error code and format_type", answers.clone());
@@ -101,6 +102,9 @@ impl Metrics {
         registry.register("requests_in_hand", "Requests let in and not answered yet", in_hand);
         let at_work = Now(Box::new(move || at_work.at_work()));
         registry.register("documents_at_work", "Documents that the engine is reading", at_work);
+        if let Some(others) = others {
+            registry.register_collector(others);
+        }
         Self {
             registry,
             answers,

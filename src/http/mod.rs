@@ -21,6 +21,9 @@ mod metrics;
 mod openapi;
 pub mod server;
 
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -31,17 +34,19 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, heade
 use axum::middleware::{self, Next};
 use axum::routing::get;
 use axum::{Json, Router};
-use cic_kiosk::config::Http;
+use cic_kiosk::config::{Config, Http};
 use cic_kiosk::page::Limits;
 use jiff::{ToSpan, ZonedDateTime};
+use prometheus_client::collector::Collector;
 use serde_json::json;
 use tokio::sync::Semaphore;
 use ulid::Ulid;
 
 use crate::keys::KeyStore;
 use crate::reading::Reader;
+use crate::scan::Desk;
 use answer::Refusal;
-use fetch::Fetcher;
+use fetch::{Allowed, Fetcher};
 use gate::{Gate, Most};
 use metrics::Metrics;
 
@@ -63,7 +68,17 @@ pub struct Api {
     verifying: Semaphore,
     settings: Http,
     limits: Limits,
+    /// On a kiosk, the branch is told of what is read here.
+    desk: Option<Arc<Desk>>,
     stopping: AtomicBool,
+}
+
+/// What makes the API a kiosk's.
+pub struct Kiosk {
+    /// Tells the branch of what is read.
+    pub desk: Arc<Desk>,
+    /// The kiosk's figures beside the API's own.
+    pub figures: Box<dyn Collector>,
 }
 
 /// A hash is computed for each, one at a time, which takes some tens of milliseconds.
@@ -80,13 +95,15 @@ impl Api {
         fetcher: Fetcher,
         settings: Http,
         limits: Limits,
+        kiosk: Option<Kiosk>,
     ) -> Arc<Self> {
         let gate = Gate::new(Most {
             workers: settings.workers.map_or_else(|| reader.threads(), usize::from),
             queue: settings.queue,
             bytes: settings.max_held_bytes,
         });
-        let metrics = Metrics::new(&gate);
+        let (desk, figures) = kiosk.map(|Kiosk { desk, figures }| (desk, figures)).unzip();
+        let metrics = Metrics::new(&gate, figures);
         Arc::new(Self {
             reader,
             keys,
@@ -96,6 +113,7 @@ impl Api {
             verifying: Semaphore::new(MOST_VERIFYING),
             settings,
             limits,
+            desk,
             stopping: AtomicBool::new(false),
         })
     }
@@ -124,6 +142,28 @@ impl Api {
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
+}
+
+/// A fetcher of documents within the configuration's limits, which may ask these hosts, too.
+pub fn fetcher(
+    config: &Config,
+    mut allowed: Vec<Allowed>,
+) -> Result<Fetcher, Box<dyn Error + Send + Sync>> {
+    for entry in &config.url.allow {
+        let entry = entry.parse().map_err(|error| format!("allow in [url]: {error}"))?;
+        allowed.push(entry);
+    }
+    let read = |path: &PathBuf| {
+        fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+    };
+    let authorities = config.url.authorities.as_ref().map(read).transpose()?;
+    let limits = fetch::Limits {
+        max_bytes: config.limits.max_bytes,
+        max_time: config.url.max_time(),
+        max_redirects: config.url.max_redirects,
+        ..fetch::Limits::default()
+    };
+    Ok(Fetcher::new(allowed, limits, authorities.as_deref())?)
 }
 
 /// The whole API.
@@ -178,8 +218,8 @@ async fn healthz() -> Json<serde_json::Value> {
     Json(json!({"status": "ok"}))
 }
 
-/// Whether it can take documents: the models are loaded before anything is served, so what is left
-/// is the file of keys, and that the end is not near.
+/// Whether it can take documents: the models are loaded or found before anything is served, so what
+/// is left is the file of keys, the outbox on a kiosk, and that the end is not near.
 async fn readyz(State(api): State<Arc<Api>>) -> (StatusCode, Json<serde_json::Value>) {
     let stopping = api.stopping.load(Ordering::Relaxed);
     let keys = Arc::clone(&api.keys);
@@ -187,10 +227,18 @@ async fn readyz(State(api): State<Arc<Api>>) -> (StatusCode, Json<serde_json::Va
     if let Err(cause) = &keys {
         log::error!("the keys are not to be had: {cause}");
     }
-    let well = keys.is_ok() && !stopping;
+    let outbox = match &api.desk {
+        Some(desk) => Some(desk.accepts().await),
+        None => None,
+    };
+    let well = keys.is_ok() && outbox != Some(false) && !stopping;
     let status = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = if well { "ready" } else { "not ready" };
-    (status, Json(json!({"status": word, "keys": keys.is_ok(), "stopping": stopping})))
+    let mut body = json!({"status": word, "keys": keys.is_ok(), "stopping": stopping});
+    if let Some(outbox) = outbox {
+        body["outbox"] = outbox.into();
+    }
+    (status, Json(body))
 }
 
 async fn metrics_text(State(api): State<Arc<Api>>) -> ([(HeaderName, &'static str); 1], String) {

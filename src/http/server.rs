@@ -19,6 +19,7 @@ use axum_server::tls_rustls::RustlsConfig;
 use cic_kiosk::config::{Http, Tls};
 use rustls::ServerConfig;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::crowd::Crowd;
 
@@ -54,19 +55,10 @@ pub struct Listening {
     pub address: SocketAddr,
     settings: Http,
     tls: Option<(Tls, RustlsConfig)>,
-    signals: Signals,
-}
-
-/// Taken over before anybody is told that there is something to end.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
 }
 
 impl Listening {
-    /// Binds the address that the settings name. From now on SIGHUP reads a certificate again, or
-    /// does nothing where there is none, instead of ending the program.
+    /// Binds the address that the settings name.
     ///
     /// # Errors
     /// Any [`ServeError`].
@@ -82,12 +74,7 @@ impl Listening {
         let listener =
             TcpListener::bind(place).map_err(|error| ServeError::Listen(place, error))?;
         let address = listener.local_addr()?;
-        let signals = Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        };
-        Ok(Self { listener, address, settings: settings.clone(), tls, signals })
+        Ok(Self { listener, address, settings: settings.clone(), tls })
     }
 
     /// The scheme of its addresses.
@@ -95,40 +82,38 @@ impl Listening {
         if self.tls.is_some() { "https" } else { "http" }
     }
 
-    /// Serves until SIGTERM or SIGINT; `stopping` is called when it comes.
+    /// Serves until `end` comes, and then until requests under way are answered or out of time. A
+    /// server that failed can be asked to serve again.
     ///
     /// # Errors
     /// [`ServeError::Io`].
     pub async fn serve(
-        self,
+        &self,
         router: Router,
-        stopping: impl FnOnce() + Send + 'static,
+        end: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ServeError> {
         let handle = Handle::new();
-        let ends = handle.clone();
-        let drain = self.settings.drain_time();
-        let Signals { mut terminate, mut interrupt, hangup } = self.signals;
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            log::info!("stopping; requests under way have {} s", drain.as_secs());
-            stopping();
+        let (ends, drain) = (handle.clone(), self.settings.drain_time());
+        let ending = tokio::spawn(async move {
+            end.await;
             ends.graceful_shutdown(Some(drain));
         });
+        let _ending = AbortOnDropHandle::new(ending);
+        let listener = self.listener.try_clone()?;
         let most = self.settings.max_connections;
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        match self.tls {
+        match &self.tls {
             None => {
-                let server = axum_server::from_tcp(self.listener)?.http1_only();
+                let server = axum_server::from_tcp(listener)?.http1_only();
                 let mut server = server.map(|acceptor| Crowd::new(acceptor, most));
                 server.http_builder().http1().header_read_timeout(PATIENCE);
                 server.handle(handle).first_request_timeout(PATIENCE).serve(service).await?;
             }
             Some((files, config)) => {
-                tokio::spawn(watch(files, config.clone(), hangup));
-                let server = axum_server::from_tcp_rustls(self.listener, config)?.http1_only();
+                let hangup = signal(SignalKind::hangup())?;
+                let watching = tokio::spawn(watch(files.clone(), config.clone(), hangup));
+                let _watching = AbortOnDropHandle::new(watching);
+                let server = axum_server::from_tcp_rustls(listener, config.clone())?.http1_only();
                 let mut server = server.map(|acceptor| Crowd::new(acceptor, most));
                 server.http_builder().http1().header_read_timeout(PATIENCE);
                 server.handle(handle).first_request_timeout(PATIENCE).serve(service).await?;

@@ -95,8 +95,16 @@ pub fn run(command: &mut Command, stdin: &[u8]) -> Run {
             thread::sleep(Duration::from_millis(2));
         };
         let [stdout, stderr] = [stdout, stderr].map(|text| text.join().expect("no panic"));
+        keep(&stderr, child.id());
         Run { status, stdout, stderr, peak_memory }
     })
+}
+
+/// Leaves what was logged where the whole suite's logs are searched for what must not be in them.
+fn keep(log: &str, process: u32) {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("logs");
+    fs::create_dir_all(&folder).expect("target can be written to");
+    fs::write(folder.join(format!("cli-{process}.log")), log).expect("target can be written to");
 }
 
 fn text(source: Option<impl std::io::Read>) -> String {

@@ -1,0 +1,416 @@
+//! The service on the kiosk: takes documents from its sources, reads them, judges them, and delivers
+//! the results to the branch's broker.
+//!
+//! Promises:
+//! - A document that was accepted is delivered, or stays visible as a dead letter; a crash at any
+//!   point leaves it wholly to do, or wholly done.
+//! - Each part is a worker that begins anew when it fails, and is counted; one that is stuck makes
+//!   systemd start the program again.
+//! - What can change while it runs is changed by SIGHUP; a configuration that is wrong changes
+//!   nothing.
+//! - SIGTERM ends it within `kiosk.drain_seconds`. What is not done by then is still to do.
+
+mod figures;
+mod folder;
+mod reload;
+pub mod submit;
+mod supervisor;
+mod systemd;
+mod worker;
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cic_kiosk::config::{Config, Mqtt, Name};
+use jiff::Timestamp;
+use tokio::runtime;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::cloud::Cloud;
+use crate::credentials::Credentials;
+use crate::http::server::Listening;
+use crate::http::{self, Api, Kiosk, router};
+use crate::keys::KeyStore;
+use crate::mqtt::{Dial, LinkState, Publisher, Topics};
+use crate::outbox::{Outbox, SealingKeys, Source};
+use crate::reading::Reader;
+use crate::scan::Desk;
+use crate::signals::{Signals, Wish};
+use figures::Figures;
+use folder::Folder;
+use submit::Socket;
+use supervisor::{Failure, Pulse, Supervisor};
+use worker::Worker;
+
+/// Reads the configuration, at the start and whenever it is to be read again.
+pub type Load = Box<dyn Fn() -> Result<Config, Failure> + Send + Sync>;
+
+/// How often figures are looked at and told.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// How often what has been delivered long enough ago is erased.
+const TIDY: Duration = Duration::from_secs(60);
+
+/// A look at the outbox, or a change of it, on a slow disk.
+const DISK: Duration = Duration::from_secs(60);
+
+/// For work that does not end when the program does: it is given up.
+const GIVEN_UP: Duration = Duration::from_millis(500);
+
+/// Runs until SIGTERM. `announce` is told where the HTTP API is, if it is anywhere, when all is
+/// ready.
+///
+/// # Errors
+/// Whatever keeps it from starting, in words that say what to do.
+pub fn run(
+    load: Load,
+    announce: impl FnOnce(Option<&str>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let config = load()?;
+    let topics = topics(&config)?;
+    let state = config.kiosk.state.clone();
+    Reader::check(&config.reading)?;
+    let credentials = Credentials::new(config.kiosk.credentials.as_deref());
+    let keys = SealingKeys::load(&credentials)?;
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        let outbox = Outbox::open(&state, keys, config.outbox.clone())?;
+        let daemon = Daemon::new(config, topics, credentials, outbox)?;
+        daemon.serve(load, announce).await
+    });
+    runtime.shutdown_timeout(GIVEN_UP);
+    result
+}
+
+/// Who this kiosk is, which has no default.
+fn topics(config: &Config) -> Result<Topics, Failure> {
+    let named = |name: &Option<Name>, key: &str| {
+        name.clone().ok_or_else(|| format!("{key} is not set: a level of this kiosk's topics"))
+    };
+    let branch = named(&config.kiosk.branch, "kiosk.branch")?;
+    Ok(Topics::new(branch, named(&config.kiosk.id, "kiosk.id")?))
+}
+
+/// Everything that runs.
+struct Daemon {
+    settings: watch::Sender<Arc<Config>>,
+    topics: Topics,
+    credentials: Credentials,
+    outbox: Outbox,
+    reader: Arc<Reader>,
+    desk: Arc<Desk>,
+    /// Nothing new is begun when this is cancelled, ...
+    stop: CancellationToken,
+    /// ... and nothing is finished any more when this is.
+    give_up: CancellationToken,
+    supervisor: Supervisor,
+}
+
+impl Daemon {
+    fn new(
+        config: Config,
+        topics: Topics,
+        credentials: Credentials,
+        outbox: Outbox,
+    ) -> Result<Self, Failure> {
+        let reader = Arc::new(Reader::new(&config.reading, &config.limits));
+        let cloud = cloud(&config, &credentials, &reader)?;
+        let settings = watch::Sender::new(Arc::new(config));
+        let desk = Desk::new(outbox.clone(), settings.subscribe(), cloud);
+        let stop = CancellationToken::new();
+        Ok(Self {
+            settings,
+            topics,
+            credentials,
+            outbox,
+            reader,
+            desk: Arc::new(desk),
+            supervisor: Supervisor::new(stop.clone()),
+            stop,
+            give_up: CancellationToken::new(),
+        })
+    }
+
+    async fn serve(
+        self,
+        load: Load,
+        announce: impl FnOnce(Option<&str>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        // Taken over before anybody is told that there is something to end.
+        let mut signals = Signals::take()?;
+        let figures = self.start_publisher();
+        let api = self.start_http(&figures).await?;
+        self.start_readers();
+        self.start_sources()?;
+        self.start_keeper(figures.clone());
+
+        let address = api.as_ref().map(|(_, address)| address.as_str());
+        announce(address)?;
+        systemd::ready();
+        log::info!(version = env!("CARGO_PKG_VERSION"); "ready");
+
+        let watching = tokio::spawn(watch_over(self.supervisor.clone()));
+        while signals.next().await == Wish::Reload {
+            systemd::reloading();
+            self.reload(&load);
+            systemd::ready();
+        }
+        watching.abort();
+        self.end(api.map(|(api, _)| api)).await;
+        Ok(())
+    }
+
+    /// Lets what is under way end, for as long as it may take, and gives up the rest.
+    async fn end(self, api: Option<Arc<Api>>) {
+        let drain = self.settings.borrow().kiosk.drain_time();
+        log::info!("stopping; work under way has {} s", drain.as_secs());
+        systemd::stopping(drain + 2 * GIVEN_UP);
+        if let Some(api) = api {
+            api.stop();
+        }
+        self.stop.cancel();
+        if !self.supervisor.end(drain).await {
+            log::warn!("some work was not done in time; it is done after the next start");
+            self.give_up.cancel();
+            self.supervisor.end(GIVEN_UP).await;
+        }
+        self.outbox.close().await;
+        log::info!("stopped");
+    }
+
+    /// Begins to publish what waits, and gives the figures that tell of it.
+    fn start_publisher(&self) -> Figures {
+        let link = watch::Sender::new(LinkState::default());
+        let figures =
+            Figures::new(self.supervisor.clone(), link.subscribe(), Arc::clone(&self.desk));
+        let publishing = Publishing {
+            outbox: Arc::new(self.outbox.clone()),
+            credentials: self.credentials.clone(),
+            topics: self.topics.clone(),
+            settings: self.settings.subscribe(),
+            link,
+            stop: self.stop.clone(),
+        };
+        self.supervisor.start("publisher", move |_| publishing.clone().work());
+        figures
+    }
+
+    /// The API and its address, where there is one.
+    async fn start_http(&self, figures: &Figures) -> Result<Option<(Arc<Api>, String)>, Failure> {
+        let config = Arc::clone(&self.settings.borrow());
+        if !config.http.enabled {
+            return Ok(None);
+        }
+        let keys = KeyStore::create(config.http.state.as_deref().unwrap_or(&config.kiosk.state))?;
+        let fetcher = http::fetcher(&config, Vec::new())?;
+        let kiosk = Kiosk { desk: Arc::clone(&self.desk), figures: Box::new(figures.clone()) };
+        let (reader, settings) = (Arc::clone(&self.reader), config.http.clone());
+        let limits = config.limits.clone();
+        let api = Api::new(reader, Arc::new(keys), fetcher, settings, limits, Some(kiosk));
+        let listening = Arc::new(Listening::bind(&config.http).await?);
+        let address = format!("{}://{}", listening.scheme(), listening.address);
+        let (stop, routes) = (self.stop.clone(), router(Arc::clone(&api)));
+        self.supervisor.start("http", move |_| {
+            let (listening, routes) = (Arc::clone(&listening), routes.clone());
+            let end = stop.clone().cancelled_owned();
+            async move { Ok(listening.serve(routes, end).await?) }
+        });
+        let (stop, house) = (self.stop.clone(), Arc::clone(&api));
+        self.supervisor.start("keys", move |_| {
+            let (stop, house) = (stop.clone(), Arc::clone(&house));
+            async move {
+                tokio::select! {
+                    () = house.keep_house() => {}
+                    () = stop.cancelled() => {}
+                }
+                Ok(())
+            }
+        });
+        Ok(Some((api, address)))
+    }
+
+    /// As many as there are documents worth reading at a time.
+    fn start_readers(&self) {
+        let worker = Worker {
+            outbox: self.outbox.clone(),
+            reader: Arc::clone(&self.reader),
+            desk: Arc::clone(&self.desk),
+            settings: self.settings.subscribe(),
+            stop: self.stop.clone(),
+            give_up: self.give_up.clone(),
+        };
+        for _ in 0..self.reader.threads() {
+            let worker = worker.clone();
+            self.supervisor.start("reader", move |pulse| worker.clone().work(pulse));
+        }
+    }
+
+    fn start_sources(&self) -> Result<(), Failure> {
+        let config = Arc::clone(&self.settings.borrow());
+        let max_bytes = config.limits.max_bytes;
+        let (outbox, stop) = (self.outbox.clone(), self.stop.clone());
+        let socket = Arc::new(Socket::bind(&config.kiosk.socket)?);
+        self.supervisor.start("submit", move |_| {
+            let (socket, outbox, stop) = (Arc::clone(&socket), outbox.clone(), stop.clone());
+            async move { socket.serve(outbox, max_bytes, stop).await }
+        });
+        let Some(path) = config.folder.watch.clone() else { return Ok(()) };
+        let (outbox, stop) = (self.outbox.clone(), self.stop.clone());
+        let settles = config.folder.settle_time();
+        self.supervisor.start("folder", move |pulse| {
+            let folder = Folder::new(&path, settles, max_bytes);
+            watch_folder(folder, outbox.clone(), stop.clone(), pulse)
+        });
+        Ok(())
+    }
+
+    fn start_keeper(&self, figures: Figures) {
+        let (outbox, stop) = (self.outbox.clone(), self.stop.clone());
+        self.supervisor.start("keeper", move |pulse| {
+            let (outbox, stop, figures) = (outbox.clone(), stop.clone(), figures.clone());
+            async move {
+                let mut looks = interval(LOOK);
+                looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                let mut tidies = interval(TIDY);
+                tidies.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                loop {
+                    tokio::select! {
+                        () = stop.cancelled() => return Ok(()),
+                        _ = looks.tick() => {
+                            let _busy = pulse.busy(DISK);
+                            figures.look(outbox.figures().await?);
+                        }
+                        _ = tidies.tick() => {
+                            let _busy = pulse.busy(DISK);
+                            outbox.tidy(Timestamp::now()).await?;
+                        }
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// What the publisher works with.
+#[derive(Clone)]
+struct Publishing {
+    outbox: Arc<Outbox>,
+    credentials: Credentials,
+    topics: Topics,
+    settings: watch::Receiver<Arc<Config>>,
+    link: watch::Sender<LinkState>,
+    stop: CancellationToken,
+}
+
+impl Publishing {
+    /// Publishes until it is told to stop. Another broker, or other settings for it, mean another
+    /// connection.
+    async fn work(mut self) -> Result<(), Failure> {
+        while !self.stop.is_cancelled() {
+            let settings = self.settings.borrow_and_update().mqtt.clone();
+            let (topics, credentials) = (self.topics.clone(), self.credentials.clone());
+            let dial = Dial { settings: settings.clone(), credentials, topics };
+            let publisher = Publisher::new(Arc::clone(&self.outbox), dial, self.link.clone());
+            let ends = self.stop.child_token();
+            let publishing = publisher.run(ends.clone());
+            tokio::pin!(publishing);
+            tokio::select! {
+                () = &mut publishing => {}
+                () = self.others(&settings) => {
+                    ends.cancel();
+                    publishing.await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for other settings than these.
+    async fn others(&mut self, known: &Mqtt) {
+        while self.settings.changed().await.is_ok() {
+            if self.settings.borrow().mqtt != *known {
+                return;
+            }
+        }
+        // Nobody can set anything any more.
+        pending().await
+    }
+}
+
+fn cloud(
+    config: &Config,
+    credentials: &Credentials,
+    reader: &Arc<Reader>,
+) -> Result<Option<Arc<Cloud>>, Failure> {
+    if !config.cloud.enabled {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(Cloud::new(config, credentials, Arc::clone(reader))?)))
+}
+
+/// Tells systemd that the service is alive, for as long as no worker is stuck.
+async fn watch_over(supervisor: Supervisor) {
+    let Some(every) = systemd::watchdog() else { return };
+    let mut told = None;
+    loop {
+        let stuck = supervisor.stuck();
+        match stuck {
+            None => systemd::alive(),
+            Some(worker) if told != stuck => {
+                log::error!(worker; "worker is stuck; systemd will start the program again");
+            }
+            Some(_) => {}
+        }
+        told = stuck;
+        sleep(every).await;
+    }
+}
+
+/// Takes in what is in a folder, until it is told to stop.
+async fn watch_folder(
+    folder: Folder,
+    outbox: Outbox,
+    stop: CancellationToken,
+    pulse: Pulse,
+) -> Result<(), Failure> {
+    let mut folder = folder;
+    let mut looks = interval(folder::LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            _ = looks.tick() => {}
+        }
+        // While nothing is accepted, files stay as they are.
+        if let Err(error) = outbox.accepts().await {
+            log::debug!("the folder waits: {error}");
+            continue;
+        }
+        // A network share may not answer: that must not hold up the other workers.
+        let (back, taken) = spawn_blocking(move || {
+            let taken = folder.take();
+            (folder, taken)
+        })
+        .await?;
+        folder = back;
+        for taken in taken? {
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+            let _busy = pulse.busy(DISK);
+            let Some(document) = folder.read(&taken)? else { continue };
+            let bytes = document.len();
+            let now = Timestamp::now();
+            if let Err(error) = outbox.accept(taken.scan, Source::Folder, now, document).await {
+                log::warn!(scan_id:% = taken.scan; "a file in the folder has to wait: {error}");
+                break;
+            }
+            log::info!(scan_id:% = taken.scan, source = "folder", bytes; "accepted");
+            folder.remove(&taken)?;
+        }
+    }
+}
