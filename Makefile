@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench load models check fuzz
+.PHONY: help demo test bench load crash idle models check fuzz
 
 # Where the program looks for ONNX Runtime first: out of the wheel that scripts/onnxruntime.txt pins.
 export ORT_DYLIB_PATH ?= $(CURDIR)/.cache/onnxruntime/libonnxruntime.so
@@ -27,6 +27,17 @@ load: ## measure the HTTP API under 64 clients against the bare engine (SECONDS=
 	scripts/setup.sh build onnxruntime
 	cargo build --release --locked
 	python3 scripts/bench_http.py --seconds $(or $(SECONDS),300)
+
+crash: ## kill the kiosk's service at random under load, and look whether anything is lost (ROUNDS=300)
+	scripts/setup.sh build onnxruntime test
+	cargo build --release --locked
+	CIC_KIOSK=$(CURDIR)/target/release/cic-kiosk CRASH_ROUNDS=$(or $(ROUNDS),300) .cache/http/bin/python -m pytest -s tests/daemon/test_crash.py
+
+idle: ## measure the kiosk's service: accepting, starting, delivering, idling, ending, and its outbox and publisher alone
+	scripts/setup.sh build onnxruntime test
+	cargo build --release --locked
+	.cache/http/bin/python scripts/bench_daemon.py
+	cargo test --release --locked --bin cic-kiosk -- --ignored --nocapture --test-threads 1 bench_outbox backlog_of
 
 models: ## train both models from nothing, measure them and write them to models/ (hours; WORK=folder)
 	scripts/setup.sh build training

@@ -105,6 +105,7 @@ test_tools() {
     want mosquitto-clients -- which mosquitto_sub
     want curl -- curl --version
     want chromium -- which chromium
+    want faketime -- which faketime
     fonts
     venv .cache/python models/training/requirements.txt '^torch'
     venv .cache/http tests/http/requirements.txt

@@ -27,11 +27,25 @@ http_tests() {
     .cache/http/bin/python -m pytest tests/http
 }
 
+# They mount file systems, which takes root, or what looks like it in a namespace of its own.
+daemon_tests() {
+    local root=()
+    [ "$(id -u)" = 0 ] || root=(unshare --map-root-user --mount)
+    cargo build --locked
+    "${root[@]}" .cache/http/bin/python -m pytest tests/daemon
+}
+
+# What the programs of the Rust tests logged; the Python tests search theirs themselves.
+logs=target/tmp/logs
+rm -rf "$logs"
+
 part "format" cargo fmt --check
 part "clippy" cargo clippy --locked --all-targets -- -D warnings
 part "generator and training" python_tests
 part "engine and program" cargo test --locked
 part "HTTP API, from outside" http_tests
+part "daemon, from outside" daemon_tests
+part "no value of a paper in a log" python3 tests/secrecy.py "$logs"
 
 # pytest ends with "=== N passed in S s ===", cargo prints "test result: ok. N passed; ..." for each binary.
 awk '

@@ -1,23 +1,10 @@
 """What must not be told, was not told: to no log, however talkative, and in no figure. Runs after all other tests."""
 
-import re
-
 import pytest
 
 from documents import REPORTS, SCAN
 from kiosk import MARK, SECRETS, wrong
-
-
-def values(truth) -> set[str]:
-    """All values of a report."""
-    if isinstance(truth, str):
-        return {truth}
-    return {value for part in (truth.values() if isinstance(truth, dict) else truth) for value in values(part)}
-
-
-def could_be_chance(value: str) -> bool:
-    """Times, sizes and ids have short numbers and words in them, too."""
-    return len(value) < 5 or re.fullmatch(r"\d{1,7}|[\w ]{1,5}", value) is not None
+from secrecy import could_be_chance, values
 
 
 @pytest.fixture(scope="module")
