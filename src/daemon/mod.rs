@@ -8,6 +8,7 @@
 //!   systemd start the program again.
 //! - What can change while it runs is changed by SIGHUP; a configuration that is wrong changes
 //!   nothing.
+//! - Damage of the outbox that is met at work ends it, as the next start repairs it.
 //! - SIGTERM ends it within `kiosk.drain_seconds`. What is not done by then is still to do.
 
 mod figures;
@@ -154,13 +155,24 @@ impl Daemon {
         log::info!(version = env!("CARGO_PKG_VERSION"); "ready");
 
         let watching = tokio::spawn(watch_over(self.supervisor.clone()));
-        while signals.next().await == Wish::Reload {
-            systemd::reloading();
-            self.reload(&load);
-            systemd::ready();
-        }
+        let damaged = loop {
+            tokio::select! {
+                wish = signals.next() => match wish {
+                    Wish::End => break false,
+                    Wish::Reload => {
+                        systemd::reloading();
+                        self.reload(&load);
+                        systemd::ready();
+                    }
+                },
+                () = self.outbox.damaged() => break true,
+            }
+        };
         watching.abort();
         self.end(api.map(|(api, _)| api)).await;
+        if damaged {
+            return Err("the outbox is damaged: start again, which saves what can be saved".into());
+        }
         Ok(())
     }
 

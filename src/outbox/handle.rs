@@ -275,6 +275,13 @@ impl Outbox {
         self.inner.news.documents()
     }
 
+    /// Waits until damage of the file is met at work, for as long as that takes. Opened anew, the
+    /// outbox saves what can be saved.
+    pub async fn damaged(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.inner.news.damage().wait_for(|damaged| *damaged).await;
+    }
+
     /// Erases what was delivered long enough ago, and gives the disk back what the file does not
     /// need. To be called every few minutes.
     ///
@@ -408,13 +415,18 @@ impl Outbox {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, OutboxError> {
-        let reader = Arc::clone(&self.inner.reader);
+        let (reader, news) = (Arc::clone(&self.inner.reader), Arc::clone(&self.inner.news));
         blocking(move || {
             let mut link = reader.lock().unwrap_or_else(PoisonError::into_inner);
-            let done = work(link.connection()?);
-            done.map_err(|fault| match fault {
-                Fault::Sqlite(reason) => link.failed(reason).into(),
-                Fault::Refused(error) => error,
+            let done = link.connection().map_err(Ok).and_then(|it| work(it).map_err(Err));
+            done.map_err(|failed| {
+                let error = match failed {
+                    Ok(error) => error,
+                    Err(Fault::Sqlite(reason)) => link.failed(reason),
+                    Err(Fault::Refused(error)) => return error,
+                };
+                news.hear(&error);
+                error.into()
             })
         })
         .await

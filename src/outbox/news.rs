@@ -6,12 +6,14 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::{Kind, Seq};
+use crate::database::DatabaseError;
 
 /// Who waits for something is woken here.
 pub(super) struct News {
     results: watch::Sender<Seq>,
     documents: watch::Sender<i64>,
     disk_fails: AtomicBool,
+    damaged: watch::Sender<bool>,
 }
 
 impl News {
@@ -22,6 +24,7 @@ impl News {
             results: watch::Sender::new(Seq(newest(Kind::Result)?)),
             documents: watch::Sender::new(newest(Kind::Document)?),
             disk_fails: AtomicBool::new(false),
+            damaged: watch::Sender::new(false),
         })
     }
 
@@ -40,6 +43,17 @@ impl News {
 
     pub(super) fn disk_fails(&self, fails: bool) {
         self.disk_fails.store(fails, Ordering::Relaxed);
+    }
+
+    /// Takes note where an error tells of damage.
+    pub(super) fn hear(&self, error: &DatabaseError) {
+        if matches!(error, DatabaseError::Damaged { .. }) {
+            self.damaged.send_replace(true);
+        }
+    }
+
+    pub(super) fn damage(&self) -> watch::Receiver<bool> {
+        self.damaged.subscribe()
     }
 
     /// A document can be taken again.

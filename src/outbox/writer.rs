@@ -158,8 +158,9 @@ fn commit(link: &mut Link, mut batch: Vec<Queued>, news: &News) {
     if committed.is_ok() {
         look(link, news);
     }
-    if committed.is_err() {
+    if let Err(error) = &committed {
         news.disk_fails(true);
+        news.hear(error);
     }
     let committed = committed.map_err(Arc::new);
     for queued in batch {
@@ -186,6 +187,7 @@ fn look(link: &mut Link, news: &News) {
     let Ok(connection) = link.connection() else { return };
     if let Err(reason) = news.look(connection) {
         let error = link.failed(reason);
+        news.hear(&error);
         log::warn!("{error}");
     }
 }

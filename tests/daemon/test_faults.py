@@ -271,6 +271,21 @@ def test_torn_outbox_is_put_aside_what_can_be_saved_is_delivered_and_new_documen
     kiosk.check_outbox_file()
 
 
+def test_damage_that_is_met_at_work_ends_the_kiosk_and_the_next_start_repairs_it(open_branch, new_paper, truth):
+    # The kiosk cannot go on with a file that is not what it wrote. systemd starts it again.
+    branch = open_branch()
+    kiosk = branch.kiosk
+    backlog(branch, new_paper, 100)
+    kiosk.start()
+    overwrite_the_middle(kiosk.outbox_file)
+    branch.gate.heal()
+    assert kiosk.process.wait(PATIENCE) == 1
+    assert "damaged: start again" in kiosk.said()
+    kiosk.start()
+    delivers(branch, kiosk.scan(new_paper()), truth)
+    assert list(kiosk.state.glob("outbox.sqlite.damaged*"))
+
+
 def test_torn_end_of_the_write_ahead_log_costs_nothing_that_reached_the_disk(open_branch, new_paper, truth):
     # The power failed in the middle of a commit: what it had written of it stands at the end of the log.
     branch = open_branch()

@@ -171,6 +171,7 @@ async fn damage_that_is_met_at_work_is_repaired_at_the_next_start() {
     let error = outbox.waiting(None, 1000).await.unwrap_err();
     assert!(matches!(error, OutboxError::Damaged { .. }), "{error}");
     assert!(error.to_string().contains("cic-kiosk run"), "{error}");
+    timeout(SOON, outbox.damaged()).await.unwrap();
     drop(outbox);
     let outbox = fixture.open();
     assert!(aside(&fixture, 1).exists());
