@@ -106,6 +106,8 @@ test_tools() {
     want curl -- curl --version
     want chromium -- which chromium
     want faketime -- which faketime
+    want mount -- mount --version
+    want systemd -- which journalctl
     fonts
     venv .cache/python models/training/requirements.txt '^torch'
     venv .cache/http tests/http/requirements.txt
