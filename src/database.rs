@@ -31,6 +31,12 @@ pub enum DatabaseError {
         /// Why.
         reason: io::Error,
     },
+    /// There is no file.
+    #[error("there is no {}: what writes to it has not been used here", path.display())]
+    Missing {
+        /// Where it should be.
+        path: PathBuf,
+    },
     /// The file is a later version's.
     #[error(
         "{} was written by a later version of cic-kiosk (schema {found}, this one knows {known}); \
@@ -110,6 +116,9 @@ pub fn create(path: &Path) -> Result<(), DatabaseError> {
 
 /// Opens a file that is there, and brings its schema up to date.
 pub fn open(path: &Path, migrations: &Migrations) -> Result<Connection, DatabaseError> {
+    if !path.exists() {
+        return Err(DatabaseError::Missing { path: path.to_owned() });
+    }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags);
     let mut connection = connection.map_err(|reason| DatabaseError::new(path, reason))?;
