@@ -13,9 +13,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use cic_kiosk::report::schema::{Answer, ErrorCode};
 use jiff::{Timestamp, fmt::rfc2822};
-use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::Response;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::multipart::{Form, Part};
-use reqwest::{Response, redirect, retry};
 use rustls::RootCertStore;
 
 use super::failure::Failure;
@@ -23,7 +23,7 @@ use super::policy::Policy;
 use super::strict::{self, Lie};
 use super::{CloudError, KEY, SECRET};
 use crate::credentials::{CredentialError, Credentials, Secret};
-use crate::http::fetch::{causes, tls, trusted};
+use crate::http::fetch::{bare_client, causes, trusted};
 
 /// TCP's own first repetitions come after 1 s and 3 s.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
@@ -59,20 +59,7 @@ impl Client {
             Some(pem) => trusted(Vec::new(), Some(pem))?,
             None => RootCertStore::empty(),
         };
-        // Without it, a server may compress as it likes, and nothing here unpacks.
-        let as_it_is = (ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(roots)?)
-            .connect_timeout(CONNECT_TIME)
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .referer(false)
-            .http1_only()
-            .pool_max_idle_per_host(0)
-            .user_agent(env!("CARGO_PKG_NAME"))
-            .default_headers(HeaderMap::from_iter([as_it_is]))
-            .build()?;
+        let client = bare_client(roots)?.connect_timeout(CONNECT_TIME).build()?;
         Ok(Self {
             client,
             address: policy.address.clone(),
@@ -198,6 +185,8 @@ fn format_of(bytes: &[u8]) -> (&'static str, &'static str) {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::HeaderValue;
+
     use super::*;
 
     fn asked(text: &str) -> Option<Duration> {

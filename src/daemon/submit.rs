@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::supervisor::Failure;
-use crate::http::fetch::tls;
+use crate::http::fetch::bare_client;
 use crate::outbox::{Outbox, OutboxError, Source};
 
 /// Documents on their way in at a time; each is held in memory until it is accepted.
@@ -255,12 +255,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 impl Client {
     /// For a socket.
     pub fn new(socket: &Path) -> Result<Self, Failure> {
-        let client = reqwest::Client::builder()
-            // Nothing is spoken over TLS here, but the client will not be without.
-            .tls_backend_preconfigured(tls(RootCertStore::empty())?)
+        let client = bare_client(RootCertStore::empty())?
             .unix_socket(socket)
-            .no_proxy()
-            .http1_only()
             .timeout(PATIENCE * 2)
             .build()?;
         Ok(Self { socket: socket.to_owned(), client })

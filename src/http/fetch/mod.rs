@@ -22,7 +22,7 @@ use std::{io, iter, str};
 use bytes::Bytes;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, LOCATION};
-use reqwest::{Client, Response, redirect, retry};
+use reqwest::{Client, ClientBuilder, Response, redirect, retry};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -231,20 +231,9 @@ impl Fetcher {
         if !trusts_any {
             log::warn!("no certificate authority is installed: no https:// address can be fetched");
         }
-        // Without it, a server may compress as it likes, and nothing here unpacks.
-        let as_it_is = (ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls(roots)?)
+        let client = bare_client(roots)?
             .dns_resolver(Resolver(Arc::clone(&policy)))
             .connect_timeout(limits.max_connect_time)
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .referer(false)
-            .http1_only()
-            .pool_max_idle_per_host(0)
-            .user_agent(env!("CARGO_PKG_NAME"))
-            .default_headers(HeaderMap::from_iter([as_it_is]))
             .build()?;
         Ok(Self { client, policy, limits, trusts_any })
     }
@@ -332,9 +321,30 @@ pub fn trusted(
     Ok(roots)
 }
 
+/// A client that trusts these authorities alone, and of which nothing goes out but what it is told to
+/// send: it follows no redirect, repeats nothing, asks no proxy of the environment, and keeps no
+/// connection.
+///
+/// # Errors
+/// Where TLS cannot be configured.
+pub fn bare_client(roots: RootCertStore) -> Result<ClientBuilder, rustls::Error> {
+    // Without it, a server may compress as it likes, and nothing here unpacks.
+    let as_it_is = (ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    Ok(Client::builder()
+        .tls_backend_preconfigured(tls(roots)?)
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .referer(false)
+        .http1_only()
+        .pool_max_idle_per_host(0)
+        .user_agent(env!("CARGO_PKG_NAME"))
+        .default_headers(HeaderMap::from_iter([as_it_is])))
+}
+
 /// With its own provider, so that it depends on nothing that is set for the whole process; and not
 /// with the platform's verifier, which logs a host's name when its certificate fails.
-pub fn tls(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
+fn tls(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
