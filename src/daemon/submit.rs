@@ -86,16 +86,14 @@ impl Socket {
             .route("/scans/{scan_id}/pages/{number}", put(add))
             .route("/scans/{scan_id}/pages", put(complete))
             .with_state(Arc::new(counter));
-        axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?;
+        let path = self.path.clone();
+        let end = async move {
+            stop.cancelled().await;
+            // Who finds no socket knows at once that nobody is there.
+            let _ = fs::remove_file(path);
+        };
+        axum::serve(listener, router).with_graceful_shutdown(end).await?;
         Ok(())
-    }
-}
-
-impl Drop for Socket {
-    /// Who finds no socket knows at once that nobody is there.
-    fn drop(&mut self) {
-        // It may be gone already.
-        let _ = fs::remove_file(&self.path);
     }
 }
 

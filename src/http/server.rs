@@ -10,7 +10,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
@@ -50,7 +50,8 @@ pub enum ServeError {
 
 /// A socket that is bound, and what is spoken on it.
 pub struct Listening {
-    listener: TcpListener,
+    /// None when the end has come: who still connects then is refused rather than kept waiting.
+    listener: Arc<Mutex<Option<TcpListener>>>,
     /// Its address, with the port that was taken.
     pub address: SocketAddr,
     settings: Http,
@@ -74,12 +75,21 @@ impl Listening {
         let listener =
             TcpListener::bind(place).map_err(|error| ServeError::Listen(place, error))?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, settings: settings.clone(), tls })
+        Ok(Self {
+            listener: Arc::new(Mutex::new(Some(listener))),
+            address,
+            settings: settings.clone(),
+            tls,
+        })
     }
 
     /// The scheme of its addresses.
     pub fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    fn listener(&self) -> MutexGuard<'_, Option<TcpListener>> {
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Serves until `end` comes, and then until requests under way are answered or out of time. A
@@ -94,12 +104,16 @@ impl Listening {
     ) -> Result<(), ServeError> {
         let handle = Handle::new();
         let (ends, drain) = (handle.clone(), self.settings.drain_time());
+        let Some(listener) = self.listener().as_ref().map(TcpListener::try_clone) else {
+            return Ok(());
+        };
+        let (listener, bound) = (listener?, Arc::clone(&self.listener));
         let ending = tokio::spawn(async move {
             end.await;
+            bound.lock().unwrap_or_else(PoisonError::into_inner).take();
             ends.graceful_shutdown(Some(drain));
         });
         let _ending = AbortOnDropHandle::new(ending);
-        let listener = self.listener.try_clone()?;
         let most = self.settings.max_connections;
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         match &self.tls {

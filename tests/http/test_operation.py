@@ -319,9 +319,17 @@ def test_client_that_goes_away_while_its_document_is_fetched_is_forgotten(start,
 
 def test_connections_beyond_the_most_are_closed_until_others_go(start):
     server = start(config="[http]\nmax_connections = 2\n")
-    with connect(server), connect(server), pytest.raises(requests.ConnectionError):
+    with greeted(server), greeted(server), pytest.raises(requests.ConnectionError):
         server.is_up()
     until(lambda: is_ready(server))
+
+
+def greeted(server) -> socket.socket:
+    """A connection that has been answered once, and stays: it counts."""
+    connection = connect(server)
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: kiosk\r\n\r\n")
+    assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+    return connection
 
 
 def connect(server) -> socket.socket:
