@@ -128,8 +128,7 @@ impl Default for Kiosk {
 pub struct Folder {
     /// Where; without it no folder is looked at. A document that was accepted is removed from it.
     pub watch: Option<PathBuf>,
-    /// Seconds that a file must have stayed as it is before it counts as complete. Files that are
-    /// moved there from the same file system are complete at once. Default 2.
+    /// Seconds that a file must have stayed as it is before it counts as complete. Default 2.
     pub settle_seconds: NonZeroU32,
 }
 

@@ -273,7 +273,7 @@ impl Client {
     /// Hands in files that are one scan together, in their order.
     ///
     /// # Errors
-    /// In a sentence; what had been handed in of the scan is never read then.
+    /// In a sentence; what had been handed in of the scan is set aside later.
     pub async fn submit_together(&self, files: Vec<Vec<u8>>) -> Result<Ulid, String> {
         let scan = Ulid::new();
         for (index, file) in files.into_iter().enumerate() {
