@@ -38,6 +38,8 @@ install_missing() {
 
 build() {
     want gcc libc6-dev -- cc --version
+    # v4l reads the kernel's headers with it.
+    want libclang1 -- is_installed libclang1-14
     install_missing
     command -v cargo >/dev/null ||
         die "cargo is missing: install Rust $(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or later, see https://rustup.rs"

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod capture;
 mod cli;
 mod cloud;
 mod credentials;
@@ -12,6 +13,7 @@ mod keys;
 mod logs;
 mod mqtt;
 mod outbox;
+mod panel;
 mod reading;
 mod scan;
 mod signals;

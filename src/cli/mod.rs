@@ -6,6 +6,7 @@
 mod cloud;
 mod config;
 mod demo;
+mod doctor;
 mod eval;
 mod extract;
 mod keys;

@@ -5,6 +5,8 @@
 //!   and what would be right; nothing is ignored in silence.
 //! - It is text in, data out: no file is read here, and no secret is ever held.
 
+mod camera;
+mod capture;
 mod cloud;
 mod decision;
 mod example;
@@ -12,6 +14,8 @@ mod kiosk;
 mod layers;
 mod mqtt;
 mod outbox;
+mod panel;
+mod scanner;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -21,6 +25,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use camera::Camera;
+pub use capture::Capture;
 pub use cloud::{Cloud, Sent};
 pub use decision::{Decision, Thresholds};
 pub use example::{example, schema};
@@ -28,9 +34,11 @@ pub use kiosk::{Folder, Kiosk, Name};
 pub use layers::{Layer, Loaded, VARIABLES};
 pub use mqtt::{Broker, Mqtt, Place, Protocol};
 pub use outbox::Outbox;
+pub use panel::{Line, LineName, Panel};
+pub use scanner::{Begin, Escl, Sane, Tray};
 
 use crate::models::Precision;
-use crate::page::Limits;
+use crate::page::{Gate, Limits};
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -48,6 +56,18 @@ pub struct Config {
     pub kiosk: Kiosk,
     /// A folder that documents are dropped into.
     pub folder: Folder,
+    /// Pages on their way from a device to a scan.
+    pub capture: Capture,
+    /// A camera that looks down on the paper.
+    pub camera: Camera,
+    /// A document scanner that speaks eSCL (AirScan).
+    pub escl: Escl,
+    /// A document scanner through SANE.
+    pub sane: Sane,
+    /// Lamp, button and status light.
+    pub panel: Panel,
+    /// What a page's picture must be like.
+    pub quality: Gate,
     /// What is good enough as it was read here.
     pub decision: Decision,
     /// The cloud service, which is asked where that is allowed and the reading here is not good

@@ -131,7 +131,7 @@ impl Outbox {
                     claim.keep();
                     return Ok(Some(Document {
                         scan_id,
-                        source: Source::from_stored(&claim.taken.source),
+                        source: Source::named(&claim.taken.source),
                         accepted_at: store::timestamp(claim.taken.accepted_at),
                         attempt: claim.taken.attempt,
                         files,

@@ -108,24 +108,37 @@ impl Kind {
 pub enum Source {
     /// The HTTP API.
     Api,
+    /// The camera.
+    Camera,
+    /// A document scanner by eSCL.
+    Escl,
     /// The hot folder.
     Folder,
+    /// A document scanner through SANE.
+    Sane,
     /// `cic-kiosk submit`.
     Submit,
 }
 
 impl Source {
-    /// As it is stored.
+    const ALL: [Self; 6] =
+        [Self::Api, Self::Camera, Self::Escl, Self::Folder, Self::Sane, Self::Submit];
+
+    /// As it is stored, and as people call it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Api => "api",
+            Self::Camera => "camera",
+            Self::Escl => "escl",
             Self::Folder => "folder",
+            Self::Sane => "sane",
             Self::Submit => "submit",
         }
     }
 
-    fn from_stored(text: &str) -> Option<Self> {
-        [Self::Api, Self::Folder, Self::Submit].into_iter().find(|source| source.as_str() == text)
+    /// The one that is called so.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|source| source.as_str() == name)
     }
 }
 

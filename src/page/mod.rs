@@ -10,6 +10,7 @@
 
 mod budget;
 mod decode;
+mod gate;
 mod inflate;
 mod pdf;
 mod quality;
@@ -24,6 +25,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use gate::{Finding, Gate};
 pub use quality::Quality;
 
 use crate::text::PageText;

@@ -1,0 +1,1 @@
+//! A camera that looks down on the paper (V4L2).

@@ -1,0 +1,341 @@
+//! Pages from devices: cameras, document scanners, and folders.
+//!
+//! Promises:
+//! - A device that is blocked, slow or unplugged holds up nothing but itself; one that comes back is
+//!   used again without a restart.
+//! - How each source is can be asked at any time, with a reason that a person can act on.
+//! - A page that a source has given is safe on the disk before the source is told so, and until
+//!   then the source keeps it.
+
+mod camera;
+mod escl;
+mod sane;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cic_kiosk::page::{Finding, Quality};
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
+
+pub use crate::outbox::Source;
+
+/// The pause before a source that failed is tried again: from the first, doubled each time, to the
+/// last. A person who plugs it in again waits no longer than that.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+
+/// Orders that wait for a source; a person presses no faster.
+const ORDERS: usize = 4;
+
+/// A device, or a place, that pages come from.
+pub trait PageSource: Send + 'static {
+    /// Captures until it is told to stop: pages, and how it is, go to the port, orders come from
+    /// there. It is called again after a fault, and begins with finding its device.
+    fn capture(&mut self, port: &mut Port) -> impl Future<Output = Result<(), Fault>> + Send;
+}
+
+/// Why a source cannot capture now, in words that say what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The device is not there.
+    #[error("{0}")]
+    Absent(String),
+    /// It is there, and does not do its work.
+    #[error("{0}")]
+    Failing(String),
+}
+
+/// How a source is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", content = "reason", rename_all = "snake_case")]
+pub enum State {
+    /// The device is not there.
+    Absent(String),
+    /// It waits for paper, or for an order.
+    Ready,
+    /// It captures.
+    Busy,
+    /// It waits for a person to do something.
+    Asking(String),
+    /// It does not do its work; it is tried again.
+    Failing(String),
+}
+
+impl From<Fault> for State {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Absent(reason) => Self::Absent(reason),
+            Fault::Failing(reason) => Self::Failing(reason),
+        }
+    }
+}
+
+/// What a person, or a command, tells a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Begin to scan, or take the page that lies there, now.
+    Start,
+    /// That was the last page.
+    Done,
+    /// Forget the scan.
+    Cancel,
+}
+
+/// What a source sees, for people who set it up.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Preview {
+    /// What there is, or what is missing, in words.
+    pub sight: String,
+    /// Figures of the paper, where there is any.
+    pub quality: Option<Quality>,
+}
+
+/// A page as a source gives it.
+pub struct Captured {
+    /// A picture's file: JPEG, PNG or TIFF.
+    pub picture: Vec<u8>,
+    /// When it was taken.
+    pub at: Timestamp,
+}
+
+/// What became of a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is safe, and good enough.
+    Kept,
+    /// The same page has been taken before; this one is dropped.
+    Same,
+    /// It is not good enough: it is kept for now, and a better one will take its place.
+    Again(Vec<Finding>),
+}
+
+/// Why there are no more pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// There is no more paper.
+    Paper,
+    /// A person said so.
+    Person,
+    /// A person wants the scan to be forgotten.
+    Cancelled,
+}
+
+/// What comes out of a source.
+pub enum Event {
+    /// A page, and whom to tell what became of it.
+    Page(Captured, oneshot::Sender<Taken>),
+    /// The scan ends.
+    End(End),
+}
+
+/// A source's side of its connection with the kiosk.
+pub struct Port {
+    events: mpsc::Sender<Event>,
+    state: watch::Sender<State>,
+    preview: watch::Sender<Preview>,
+    orders: mpsc::Receiver<Order>,
+    stop: CancellationToken,
+}
+
+/// The kiosk's side.
+pub struct Outlet {
+    /// Pages, and the ends of scans.
+    pub events: mpsc::Receiver<Event>,
+    /// How the source is.
+    pub state: watch::Receiver<State>,
+    /// What it sees.
+    pub preview: watch::Receiver<Preview>,
+    /// To tell it something.
+    pub orders: mpsc::Sender<Order>,
+}
+
+impl Port {
+    /// A source that has not begun, until `stop` is cancelled.
+    pub fn new(stop: CancellationToken) -> (Self, Outlet) {
+        // One page at a time: a source gets no further ahead than what is safe.
+        let (events, received) = mpsc::channel(1);
+        let (orders, ordered) = mpsc::channel(ORDERS);
+        let state = watch::Sender::new(State::Absent("it is being looked for".to_owned()));
+        let preview = watch::Sender::default();
+        let outlet = Outlet {
+            events: received,
+            state: state.subscribe(),
+            preview: preview.subscribe(),
+            orders,
+        };
+        (Self { events, state, preview, orders: ordered, stop }, outlet)
+    }
+
+    /// Gives a page, and waits until it is safe, for as long as that takes.
+    pub async fn page(&self, page: Captured) -> Taken {
+        let (taken, became) = oneshot::channel();
+        if self.events.send(Event::Page(page, taken)).await.is_err() {
+            self.stop.cancelled().await;
+        }
+        // Nobody answers only where all ends.
+        became.await.unwrap_or(Taken::Kept)
+    }
+
+    /// Says that no more pages come.
+    pub async fn end(&self, end: End) {
+        let _ = self.events.send(Event::End(end)).await;
+    }
+
+    /// Says how the source is.
+    pub fn set(&self, state: State) {
+        self.state.send_if_modified(|now| {
+            let changes = *now != state;
+            if changes {
+                *now = state;
+            }
+            changes
+        });
+    }
+
+    /// Shows what the source sees.
+    pub fn show(&self, preview: Preview) {
+        self.preview.send_replace(preview);
+    }
+
+    /// Waits for the next order.
+    pub async fn order(&mut self) -> Order {
+        match self.orders.recv().await {
+            Some(order) => order,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The next order, if there is one.
+    pub fn try_order(&mut self) -> Option<Order> {
+        self.orders.try_recv().ok()
+    }
+
+    /// Cancelled when the source is to stop.
+    pub fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+}
+
+/// Keeps a source at work until it is told to stop.
+pub async fn keep_at_work(mut source: impl PageSource, name: Source, mut port: Port) {
+    let mut pause = PAUSES.0;
+    let mut told = None;
+    let stop = port.stop().clone();
+    loop {
+        let begun = Instant::now();
+        let fault = tokio::select! {
+            ended = source.capture(&mut port) => ended.err(),
+            () = stop.cancelled() => return,
+        };
+        if stop.is_cancelled() {
+            return;
+        }
+        if begun.elapsed() > PAUSES.1 {
+            pause = PAUSES.0;
+            told = None;
+        }
+        if let Some(fault) = fault {
+            if told.as_ref() != Some(&fault) {
+                log::warn!(source = name.as_str(); "{fault}");
+                told = Some(fault.clone());
+            }
+            port.set(fault.into());
+        }
+        let again = sleep_until(Instant::now() + pause);
+        tokio::pin!(again);
+        loop {
+            tokio::select! {
+                () = &mut again => break,
+                () = stop.cancelled() => return,
+                // What was captured before the fault can still be ended.
+                order = port.order() => match order {
+                    Order::Start => {}
+                    Order::Done => port.end(End::Person).await,
+                    Order::Cancel => port.end(End::Cancelled).await,
+                }
+            }
+        }
+        pause = (pause * 2).min(PAUSES.1);
+    }
+}
+
+/// A scan whose pages are still coming.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OpenScan {
+    /// Its id.
+    pub scan_id: Ulid,
+    /// Pages that it has.
+    pub pages: usize,
+    /// What a person is asked to do, if anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ask: Option<String>,
+}
+
+/// How a source and its scan are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Standing {
+    /// Which source.
+    pub source: Source,
+    /// How it is.
+    #[serde(flatten)]
+    pub state: State,
+    /// Its scan, where one has begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scan: Option<OpenScan>,
+}
+
+/// A source as the rest of the kiosk sees it.
+pub struct Handle {
+    /// Which one.
+    pub source: Source,
+    /// How it is.
+    pub state: watch::Receiver<State>,
+    /// Its scan.
+    pub scan: watch::Receiver<Option<OpenScan>>,
+    /// To tell it something.
+    pub orders: mpsc::Sender<Order>,
+}
+
+/// All sources that take orders, in the order in which they are asked.
+#[derive(Clone, Default)]
+pub struct Sources(Arc<[Handle]>);
+
+impl Sources {
+    /// Of these.
+    pub fn new(sources: Vec<Handle>) -> Self {
+        Self(sources.into())
+    }
+
+    /// How they are.
+    pub fn standing(&self) -> Vec<Standing> {
+        let standing = |handle: &Handle| Standing {
+            source: handle.source,
+            state: handle.state.borrow().clone(),
+            scan: handle.scan.borrow().clone(),
+        };
+        self.0.iter().map(standing).collect()
+    }
+
+    /// Whether there is a source of this name.
+    pub fn has(&self, source: Source) -> bool {
+        self.0.iter().any(|handle| handle.source == source)
+    }
+
+    /// Tells a source something. Without a name: to begin, the first one that is ready; anything
+    /// else, the one that has a scan. Whether there was one that took it.
+    pub fn order(&self, source: Option<Source>, order: Order) -> bool {
+        let fits = |handle: &&Handle| match source {
+            Some(source) => handle.source == source,
+            None if handle.scan.borrow().is_some() => true,
+            None => order == Order::Start && *handle.state.borrow() == State::Ready,
+        };
+        let with_scan = |handle: &&Handle| handle.scan.borrow().is_some();
+        let fitting = || self.0.iter().filter(fits);
+        let handle = fitting().find(with_scan).or_else(|| fitting().next());
+        handle.is_some_and(|handle| handle.orders.try_send(order).is_ok())
+    }
+}

@@ -1,0 +1,1 @@
+//! `doctor`: whether everything that the kiosk needs is there and works.

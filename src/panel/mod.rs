@@ -1,0 +1,1 @@
+//! The kiosk's panel: lamp, button and status light.
