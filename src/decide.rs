@@ -60,13 +60,15 @@ pub fn decide(answer: &Answer, decision: &Decision, cloud_allowed: bool) -> Deci
     // Where the doubt is in no single value, it is in all of them.
     let overall = expected > decision.max_expected_errors
         || failed.iter().any(|check| check.fields.is_empty());
+    // Of pages that are missing the cloud service knows no more than we do.
+    let is_whole = answer.meta.as_ref().is_none_or(|meta| !meta.interrupted);
     let good = doubtful.len() <= decision.max_doubtful_values
         && failed.len() <= decision.max_failed_checks
         && expected <= decision.max_expected_errors;
     let verdict = match answer.error {
         ErrorCode::NoReport if cloud_allowed => Verdict::Cloud,
         ErrorCode::Success if !good && cloud_allowed => Verdict::Cloud,
-        ErrorCode::Success if !good => Verdict::Review,
+        ErrorCode::Success if !good || !is_whole => Verdict::Review,
         _ => Verdict::Local,
     };
     let mut decided = Decided { verdict, doubtful, failed, pages: BTreeSet::new() };
@@ -135,6 +137,13 @@ mod tests {
     #[test]
     fn what_is_sure_is_good_as_it_is() {
         assert_eq!(verdicts(&sure(), &Decision::default()), GOOD);
+    }
+
+    #[test]
+    fn scan_that_was_interrupted_is_for_a_person_however_sure_its_values() {
+        let mut answer = sure();
+        answer.meta.get_or_insert_default().interrupted = true;
+        assert_eq!(verdicts(&answer, &Decision::default()), [Verdict::Review; 2]);
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //!   none.
 //! - Whatever the bytes, there is an answer with an error code of the contract.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -22,10 +22,10 @@ use image::{DynamicImage, ImageError, ImageFormat, Rgb, RgbImage};
 
 use crate::geometry::Rect;
 use crate::ocr::{ModelError, Reader};
-use crate::page::{Document, Files, Limits, PageError};
+use crate::page::{Document, Files, Finding, Gate, Limits, Page, PageError};
 use crate::report::{
     self,
-    schema::{Answer, ErrorCode, Meta, ModelInfo, Region, Report, Table},
+    schema::{Answer, ErrorCode, Meta, ModelInfo, PageQuality, Region, Report, Table},
 };
 use crate::stage::{Cancelled, Observer, Stage, Watch};
 use crate::text::PageText;
@@ -51,11 +51,14 @@ pub struct Options {
     pub pictures: bool,
     /// Values below this confidence are named in `meta.needs_review`.
     pub review_below: f32,
+    /// What a picture must be like; what is wrong with one that is not stands in `meta.quality`.
+    pub gate: Gate,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { pictures: false, review_below: report::Options::default().review_below }
+        let review_below = report::Options::default().review_below;
+        Self { pictures: false, review_below, gate: Gate::default() }
     }
 }
 
@@ -113,7 +116,12 @@ struct ReadPage {
     by_pixels: bool,
     /// The page as JPEG, where pictures were asked for.
     picture: Option<Vec<u8>>,
+    /// What is wrong with its picture, where it was read from one.
+    findings: Vec<Finding>,
 }
+
+/// A page that was read before the last one of its document was there.
+pub struct PageAhead(ReadPage);
 
 /// Reads credit reports. One serves any number of threads.
 pub struct Engine {
@@ -154,7 +162,7 @@ impl Engine {
         files: impl Into<Files>,
         observer: &dyn Observer,
     ) -> Result<Vec<PageText>, EngineError> {
-        let pages = self.read_pages(files.into(), false, observer)?;
+        let pages = self.read_pages(files.into(), Vec::new(), &Options::default(), observer)?;
         Ok(pages.into_iter().map(|page| page.text).collect())
     }
 
@@ -168,7 +176,8 @@ impl Engine {
     ) -> Result<Vec<Vec<u8>>, EngineError> {
         let document = Document::open(files, &self.limits)?;
         let picture = |&index: &usize| {
-            let page = self.read_page(&document, index, true, Watch::new(observer, index))?;
+            let options = Options { pictures: true, ..Options::default() };
+            let page = self.read_page(&document, index, &options, Watch::new(observer, index))?;
             Ok(page.picture.unwrap_or_default())
         };
         pages.iter().map(picture).collect()
@@ -182,7 +191,30 @@ impl Engine {
         options: &Options,
         observer: &dyn Observer,
     ) -> Answer {
-        self.read_pages(files.into(), options.pictures, observer)
+        self.read_rest(files.into(), Vec::new(), options, observer)
+    }
+
+    /// Reads a page before the others of its document are there.
+    pub fn read_ahead(
+        &self,
+        page: Page,
+        options: &Options,
+        observer: &dyn Observer,
+    ) -> Result<PageAhead, EngineError> {
+        let watch = Watch::new(observer, page.index);
+        Ok(PageAhead(self.read_decoded(page, options, watch)?))
+    }
+
+    /// The same as [`Engine::read`], but for those files of which the one page was read ahead; they
+    /// stand in the order of the files.
+    pub fn read_rest(
+        &self,
+        files: Files,
+        ahead: Vec<Option<PageAhead>>,
+        options: &Options,
+        observer: &dyn Observer,
+    ) -> Answer {
+        self.read_pages(files, ahead, options, observer)
             .and_then(|pages| self.answer(pages, options, observer))
             .unwrap_or_else(|error| failure(error, Meta::default()))
     }
@@ -195,6 +227,9 @@ impl Engine {
     ) -> Result<Answer, EngineError> {
         let by_pixels = pages.iter().any(|page| page.by_pixels);
         let models = self.models.get().filter(|_| by_pixels).map(|models| models.info.clone());
+        let quality = pages.iter().enumerate().filter(|(_, page)| !page.findings.is_empty());
+        let quality = quality.map(|(index, page)| PageQuality::found(index, &page.findings));
+        let quality = quality.collect();
         let (texts, pictures): (Vec<PageText>, Vec<Option<Vec<u8>>>) =
             pages.into_iter().map(|page| (page.text, page.picture)).unzip();
         let mut reading = Watch::new(observer, 0).stage(Stage::Report, || {
@@ -207,6 +242,7 @@ impl Engine {
             checks: reading.checks,
             pages: texts.len(),
             models: models.unwrap_or_default(),
+            quality,
             ..Meta::default()
         };
         if reading.reports.is_empty() {
@@ -227,12 +263,20 @@ impl Engine {
     fn read_pages(
         &self,
         files: Files,
-        pictures: bool,
+        ahead: Vec<Option<PageAhead>>,
+        options: &Options,
         observer: &dyn Observer,
     ) -> Result<Vec<ReadPage>, EngineError> {
         let document = Document::open(files, &self.limits)?;
         let count = document.page_count();
-        let read = |index| self.read_page(&document, index, pictures, Watch::new(observer, index));
+        let ready = Mutex::new(placed(&document, ahead));
+        let read = |index| {
+            let page = ready.lock().unwrap_or_else(PoisonError::into_inner).remove(&index);
+            match page {
+                Some(page) => Ok(page),
+                None => self.read_page(&document, index, options, Watch::new(observer, index)),
+            }
+        };
         // Two threads take pages in turn: while one page is decoded, which keeps one core busy,
         // another is read. They are no threads of rayon's pool, because decoding waits for that.
         let next = AtomicUsize::new(0);
@@ -268,13 +312,24 @@ impl Engine {
         &self,
         document: &Document,
         index: usize,
-        pictures: bool,
+        options: &Options,
         watch: Watch,
     ) -> Result<ReadPage, EngineError> {
-        let mut page =
+        let page =
             watch.stage(Stage::Decode, || document.page(index).map_err(EngineError::Page))?;
+        self.read_decoded(page, options, watch)
+    }
+
+    fn read_decoded(
+        &self,
+        mut page: Page,
+        options: &Options,
+        watch: Watch,
+    ) -> Result<ReadPage, EngineError> {
+        let (index, pictures) = (page.index, options.pictures);
         let layer = page.text.take();
         let by_pixels = layer.is_none();
+        let findings = if by_pixels { options.gate.judge(&page.quality) } else { Vec::new() };
         let text = match layer {
             Some(text) => text,
             None => {
@@ -294,8 +349,22 @@ impl Engine {
             }
         };
         let picture = pictures.then(|| jpeg(&page.image)).transpose()?;
-        Ok(ReadPage { text, by_pixels, picture })
+        Ok(ReadPage { text, by_pixels, picture, findings })
     }
+}
+
+/// Pages that were read ahead, by their indices in the document.
+fn placed(document: &Document, ahead: Vec<Option<PageAhead>>) -> BTreeMap<usize, ReadPage> {
+    let mut first = 0;
+    let mut pages = BTreeMap::new();
+    for (count, page) in document.file_page_counts().zip(ahead) {
+        if let (1, Some(PageAhead(mut page))) = (count, page) {
+            page.text.page = first;
+            pages.insert(first, page);
+        }
+        first += count;
+    }
+    pages
 }
 
 fn failure(error: EngineError, meta: Meta) -> Answer {
@@ -480,6 +549,44 @@ mod tests {
         assert_eq!((picture.width(), picture.height()), (900, 1270));
         let beyond = engine().page_pictures(png(), &BTreeSet::from([1]), &());
         assert!(matches!(beyond, Err(EngineError::Page(PageError::NoSuchPage { index: 1 }))));
+    }
+
+    #[test]
+    fn a_page_that_was_read_ahead_is_not_read_again() {
+        let engine = engine();
+        let files = Files(vec![png(), png(), png()]);
+        let options = Options::default();
+        let whole = engine.read(files.clone(), &options, &());
+        let page = || Document::open(png(), &Limits::default()).unwrap().page(0).unwrap();
+        let ahead = || Some(engine.read_ahead(page(), &options, &()).unwrap());
+        let decoded = Decoded::default();
+        let answer = engine.read_rest(files, vec![ahead(), None, ahead()], &options, &decoded);
+        assert_eq!(*decoded.0.lock().unwrap(), [1]);
+        assert_eq!(answer, whole);
+        // Where the files are others than they were thought to be, what was read ahead is of no use.
+        let empty = engine.read_rest(Files(Vec::new()), vec![ahead()], &options, &());
+        assert_eq!(empty.error, ErrorCode::BadInput);
+    }
+
+    /// Pages that were decoded.
+    #[derive(Default)]
+    struct Decoded(Mutex<Vec<usize>>);
+
+    impl Observer for Decoded {
+        fn begin(&self, stage: Stage, page: usize) {
+            if stage == Stage::Decode {
+                self.0.lock().unwrap().push(page);
+            }
+        }
+    }
+
+    #[test]
+    fn pictures_that_are_not_good_enough_are_named() {
+        let gate = Gate { min_dpi: 10_000.0, ..Gate::default() };
+        let options = Options { gate, ..Options::default() };
+        let meta = engine().read(png(), &options, &()).meta.unwrap();
+        let [quality] = &meta.quality[..] else { panic!("one page: {meta:?}") };
+        assert!(quality.page == 0 && quality.findings.contains(&Finding::Coarse), "{quality:?}");
     }
 
     #[test]

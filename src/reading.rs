@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use cic_kiosk::config::Reading;
-use cic_kiosk::engine::{Engine, EngineError, Models, Options};
+use cic_kiosk::config::{Config, Reading};
+use cic_kiosk::engine::{Engine, EngineError, Models, Options, PageAhead};
 use cic_kiosk::models::{MANIFEST, Manifest, ModelOptions};
 use cic_kiosk::ocr::model::Runtime;
-use cic_kiosk::page::{Files, Limits};
+use cic_kiosk::page::{Files, Gate, Page};
 use cic_kiosk::report::schema::{Answer, Meta, ModelInfo};
 use cic_kiosk::stage::{Observer, Stage};
 use cic_kiosk::text::PageText;
@@ -30,6 +30,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Reader {
     engine: Engine,
     review_below: f32,
+    gate: Gate,
     threads: usize,
     loading_took: Arc<OnceLock<Duration>>,
 }
@@ -43,7 +44,8 @@ pub trait Timed: Observer {
 
 impl Reader {
     /// A reader; its models are loaded when they are first needed.
-    pub fn new(reading: &Reading, limits: &Limits) -> Self {
+    pub fn new(config: &Config) -> Self {
+        let Config { reading, limits, quality, .. } = config;
         let threads = reading.threads.map_or_else(|| ModelOptions::default().threads, usize::from);
         // The pool may exist already where a test makes several readers in one process.
         if let Err(error) = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global() {
@@ -57,7 +59,8 @@ impl Reader {
             took.get_or_init(|| begun.elapsed());
             Ok(models)
         });
-        Self { engine, review_below: reading.review_below, threads, loading_took }
+        let (review_below, gate) = (reading.review_below, quality.clone());
+        Self { engine, review_below, gate, threads, loading_took }
     }
 
     /// How many documents are worth reading at the same time.
@@ -90,9 +93,19 @@ impl Reader {
         pictures: bool,
         clock: &impl Timed,
     ) -> Answer {
+        self.read_rest(files.into(), Vec::new(), scan, pictures, clock)
+    }
+
+    fn read_rest(
+        &self,
+        files: Files,
+        ahead: Vec<Option<PageAhead>>,
+        scan: Ulid,
+        pictures: bool,
+        clock: &impl Timed,
+    ) -> Answer {
         let was_loaded = self.loading_took.get().is_some();
-        let options = Options { pictures, review_below: self.review_below };
-        let mut answer = self.engine.read(files, &options, clock);
+        let mut answer = self.engine.read_rest(files, ahead, &self.options(pictures), clock);
         let meta = answer.meta.get_or_insert_default();
         meta.scan_id = scan.to_string();
         if let (false, Some(took)) = (was_loaded, self.loading_took.get()) {
@@ -102,26 +115,41 @@ impl Reader {
         answer
     }
 
-    /// The same on a thread of its own, for as long as `limit` allows. `done` is told there how long
-    /// each stage took, whether or not somebody still waits. Should nobody wait any more, the engine
-    /// stops before its next stage.
+    fn options(&self, pictures: bool) -> Options {
+        Options { pictures, review_below: self.review_below, gate: self.gate.clone() }
+    }
+
+    /// Reads a page of a document whose other pages are still coming.
+    pub fn read_ahead(&self, page: Page, pictures: bool) -> Result<Ahead, EngineError> {
+        let stopwatch = Stopwatch::default();
+        let page = self.engine.read_ahead(page, &self.options(pictures), &stopwatch)?;
+        Ok(Ahead { page, spent: stopwatch.spent() })
+    }
+
+    /// Reads a document on a thread of its own, for as long as `limit` allows. `done` is told there
+    /// how long each stage took, whether or not somebody still waits. Should nobody wait any more, the
+    /// engine stops before its next stage.
     ///
     /// # Errors
     /// Any [`ReadError`].
     pub async fn read_in_time(
         self: &Arc<Self>,
-        files: Files,
-        scan: Ulid,
-        pictures: bool,
+        work: Work,
         limit: Duration,
         done: impl FnOnce(Done) + Send + 'static,
     ) -> Result<Answer, ReadError> {
         let clock = Arc::new(Clock::default());
+        let Work { scan, files, ahead, pictures } = work;
+        let taken_over = |page: Ahead| {
+            clock.stopwatch.add(&page.spent);
+            page.page
+        };
+        let ahead = ahead.into_iter().map(|page| page.map(taken_over)).collect();
         let _cancels = CancelOnDrop(Arc::clone(&clock));
         let reader = Arc::clone(self);
         let reading = spawn_blocking(move || {
             let begun = Instant::now();
-            let answer = reader.read(files, scan, pictures, clock.as_ref());
+            let answer = reader.read_rest(files, ahead, scan, pictures, clock.as_ref());
             let pages = answer.meta.as_ref().map_or(0, |meta| meta.pages);
             done(Done { pages, took: begun.elapsed(), stages: clock.stopwatch.spent() });
             answer
@@ -154,6 +182,24 @@ impl Reader {
             Box::new(Answer::failure(error.code(), meta))
         })
     }
+}
+
+/// What is to be read.
+pub struct Work {
+    /// As the scan of this id.
+    pub scan: Ulid,
+    /// The document.
+    pub files: Files,
+    /// What was read of it ahead: for each file its one page, where that was.
+    pub ahead: Vec<Option<Ahead>>,
+    /// Whether the answer has pictures.
+    pub pictures: bool,
+}
+
+/// A page that was read ahead of its document.
+pub struct Ahead {
+    page: PageAhead,
+    spent: Vec<(Stage, Duration)>,
 }
 
 /// A document that was read.
@@ -267,6 +313,14 @@ struct Clocks {
 }
 
 impl Stopwatch {
+    /// Adds what was spent elsewhere.
+    fn add(&self, spent: &[(Stage, Duration)]) {
+        let mut clocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (stage, spent) in spent {
+            *clocks.spent.entry(*stage).or_default() += *spent;
+        }
+    }
+
     /// The time that each stage took, in their order.
     pub fn spent(&self) -> Vec<(Stage, Duration)> {
         let clocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);

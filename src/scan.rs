@@ -8,14 +8,14 @@ use std::time::Duration;
 use cic_kiosk::config::Config;
 use cic_kiosk::decide::decide;
 use cic_kiosk::page::Files;
-use cic_kiosk::report::schema::{Answer, ErrorCode, Verdict};
+use cic_kiosk::report::schema::{Answer, ErrorCode, Meta, PageQuality, Verdict};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use ulid::Ulid;
 
 use crate::cloud::{Cloud, Tally};
-use crate::outbox::{Outbox, OutboxError};
+use crate::outbox::{Notes, Outbox, OutboxError, Source};
 
 /// For a look at the outbox. A disk that takes longer is not well.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -28,12 +28,38 @@ pub struct Desk {
 }
 
 /// What is known of a scan before it is read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Scan {
     /// Its id.
     pub id: Ulid,
+    /// What its document came through, if that is known.
+    pub source: Option<Source>,
     /// When its document came.
     pub captured_at: Timestamp,
+    /// What else is known.
+    pub notes: Notes,
+}
+
+impl Scan {
+    /// Of which nothing else is known.
+    pub fn new(id: Ulid, source: Source, captured_at: Timestamp) -> Self {
+        Self { id, source: Some(source), captured_at, notes: Notes::default() }
+    }
+
+    /// Writes down what the engine cannot know.
+    fn describe(&self, meta: &mut Meta) {
+        meta.captured_at = Some(self.captured_at.to_string());
+        meta.captured_by = self.source.map(|source| source.as_str().to_owned());
+        meta.interrupted = self.notes.interrupted;
+        for (&page, findings) in &self.notes.asked {
+            let place = meta.quality.binary_search_by_key(&page, |quality| quality.page);
+            let place = place.unwrap_or_else(|place| {
+                meta.quality.insert(place, PageQuality::found(page, &[]));
+                place
+            });
+            meta.quality[place].asked_again = findings.clone();
+        }
+    }
 }
 
 impl Desk {
@@ -84,11 +110,11 @@ impl Desk {
 
     /// Judges an answer, and asks the cloud where that is needed; whatever happens there, the answer
     /// comes back, in the end for a person to review.
-    pub async fn settle(&self, scan: Scan, document: Option<Files>, mut answer: Answer) -> Answer {
+    pub async fn settle(&self, scan: &Scan, document: Option<Files>, mut answer: Answer) -> Answer {
         let settings = Arc::clone(&self.settings.borrow());
         let meta = answer.meta.get_or_insert_default();
         meta.kiosk_id = settings.kiosk.id.as_ref().map(ToString::to_string);
-        meta.captured_at = Some(scan.captured_at.to_string());
+        scan.describe(meta);
         let cloud = self.cloud().filter(|cloud| cloud.is_allowed()).zip(document);
         let decided = decide(&answer, &settings.decision, cloud.is_some());
         match cloud {
@@ -107,7 +133,7 @@ impl Desk {
     ///
     /// # Errors
     /// Of the outbox; the result must then not be given out, so that its document is sent again.
-    pub async fn put(&self, scan: Scan, answer: Answer) -> Result<(), OutboxError> {
+    pub async fn put(&self, scan: &Scan, answer: Answer) -> Result<(), OutboxError> {
         if answer.error != ErrorCode::Success {
             return Ok(());
         }

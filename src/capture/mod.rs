@@ -8,7 +8,9 @@
 //!   then the source keeps it.
 
 mod camera;
+mod device;
 mod escl;
+mod look;
 mod sane;
 
 use std::sync::Arc;
@@ -21,6 +23,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
+
+pub use device::Device;
+pub use look::Look;
 
 pub use crate::outbox::Source;
 
@@ -83,6 +88,24 @@ pub enum Order {
     Done,
     /// Forget the scan.
     Cancel,
+}
+
+impl Order {
+    const ALL: [Self; 3] = [Self::Start, Self::Done, Self::Cancel];
+
+    /// As it is called.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Done => "done",
+            Self::Cancel => "cancel",
+        }
+    }
+
+    /// The one that is called so.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|order| order.as_str() == name)
+    }
 }
 
 /// What a source sees, for people who set it up.
@@ -221,14 +244,14 @@ impl Port {
 }
 
 /// Keeps a source at work until it is told to stop.
-pub async fn keep_at_work(mut source: impl PageSource, name: Source, mut port: Port) {
+pub async fn keep_at_work(source: &mut impl PageSource, name: Source, port: &mut Port) {
     let mut pause = PAUSES.0;
     let mut told = None;
     let stop = port.stop().clone();
     loop {
         let begun = Instant::now();
         let fault = tokio::select! {
-            ended = source.capture(&mut port) => ended.err(),
+            ended = source.capture(port) => ended.err(),
             () = stop.cancelled() => return,
         };
         if stop.is_cancelled() {

@@ -3,6 +3,7 @@
 //! Results go to stdout, everything else to stderr. The exit status is 0, 1 where something failed,
 //! or 64 where the command line itself is wrong (`EX_USAGE` of sysexits.h).
 
+mod capture;
 mod cloud;
 mod config;
 mod demo;
@@ -14,6 +15,7 @@ mod outbox;
 mod overlay;
 mod progress;
 mod run;
+mod scan;
 mod serve;
 mod setup;
 mod submit;
@@ -51,6 +53,8 @@ enum Command {
     Serve(serve::Serve),
     Run(run::Run),
     Submit(submit::Submit),
+    Scan(scan::Scan),
+    Capture(capture::Capture),
     Keys(keys::Keys),
     Outbox(outbox::Outbox),
     Cloud(cloud::Cloud),
@@ -71,6 +75,8 @@ pub fn run() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Run(run) => run.run(),
         Command::Submit(submit) => submit.run(),
+        Command::Scan(scan) => scan.run(),
+        Command::Capture(capture) => capture.run(),
         Command::Keys(keys) => keys.run(),
         Command::Outbox(outbox) => outbox.run(),
         Command::Cloud(cloud) => cloud.run(),

@@ -66,7 +66,7 @@ impl Serve {
         })?;
         let keys = KeyStore::create(state)?;
         let fetcher = http::fetcher(&config, self.allow_url_host.clone())?;
-        let reader = Reader::new(&config.reading, &config.limits);
+        let reader = Reader::new(&config);
         // Before the first request rather than with it; without models there is nothing to serve.
         reader.load()?;
         let (http, limits) = (config.http.clone(), config.limits);

@@ -98,7 +98,7 @@ impl ReadingArgs {
     pub fn reader(&self) -> FileReader {
         let mut config = Config::default();
         self.apply(&mut config);
-        FileReader { reader: Reader::new(&config.reading, &config.limits), limits: config.limits }
+        FileReader { reader: Reader::new(&config), limits: config.limits }
     }
 }
 

@@ -195,7 +195,7 @@ impl Kiosk {
 
     fn open(&self) -> Cloud {
         let credentials = Credentials::new(Some(self.folder.path()));
-        let reader = Reader::new(&self.config.reading, &self.config.limits);
+        let reader = Reader::new(&self.config);
         Cloud::new(&self.config, &credentials, Arc::new(reader)).unwrap()
     }
 
@@ -589,7 +589,7 @@ async fn page_that_cannot_be_made_is_not_sent() {
 fn cloud_without_a_policy_or_its_credentials_is_none() {
     let error = |kiosk: &Kiosk| {
         let credentials = Credentials::new(Some(kiosk.folder.path()));
-        let reader = Reader::new(&kiosk.config.reading, &kiosk.config.limits);
+        let reader = Reader::new(&kiosk.config);
         match Cloud::new(&kiosk.config, &credentials, Arc::new(reader)) {
             Ok(_) => panic!("it should be refused"),
             Err(error) => error.to_string(),
@@ -621,7 +621,7 @@ impl Service {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let keys = Arc::new(KeyStore::create(folder.path()).unwrap());
-        let reader = Arc::new(Reader::new(&reading(), &Limits::default()));
+        let reader = Arc::new(Reader::new(&Config { reading: reading(), ..Config::default() }));
         let fetcher = Fetcher::new(Vec::new(), FetchLimits::default(), None).unwrap();
         let settings = Config::default().http;
         let api = Api::new(reader, Arc::clone(&keys), fetcher, settings, Limits::default(), None);
@@ -725,7 +725,7 @@ async fn kiosk_as_the_service_reads_the_pages_in_doubt_and_mends_what_is_wrong()
     let mut kiosk = service.kiosk("pages", None);
     kiosk.config.cloud.send = Sent::Pages;
     kiosk.config.reading = reading();
-    let reader = Reader::new(&kiosk.config.reading, &kiosk.config.limits);
+    let reader = Reader::new(&kiosk.config);
     let read = reader.read(scan(), ulid::Ulid::new(), false, &crate::reading::Stopwatch::default());
     let right = read.reports[0].scalar(Field::CicCode).clone();
     let mut local = read.clone();

@@ -11,9 +11,13 @@
 //! - Damage of the outbox that is met at work ends it, as the next start repairs it.
 //! - SIGTERM ends it within `kiosk.drain_seconds`. What is not done by then is still to do.
 
+mod ahead;
+mod devices;
 mod figures;
 mod folder;
+mod orders;
 mod reload;
+mod session;
 pub mod submit;
 mod supervisor;
 mod systemd;
@@ -31,6 +35,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::capture::Sources;
 use crate::cloud::Cloud;
 use crate::credentials::Credentials;
 use crate::http::server::Listening;
@@ -41,8 +46,10 @@ use crate::outbox::{Outbox, SealingKeys, Source};
 use crate::reading::Reader;
 use crate::scan::Desk;
 use crate::signals::{Signals, Wish};
+use ahead::ReadAhead;
 use figures::Figures;
 use folder::Folder;
+use session::Session;
 use submit::Socket;
 use supervisor::{Failure, Pulse, Supervisor};
 use worker::Worker;
@@ -104,6 +111,7 @@ struct Daemon {
     outbox: Outbox,
     reader: Arc<Reader>,
     desk: Arc<Desk>,
+    ahead: ReadAhead,
     /// Nothing new is begun when this is cancelled, ...
     stop: CancellationToken,
     /// ... and nothing is finished any more when this is.
@@ -118,10 +126,11 @@ impl Daemon {
         credentials: Credentials,
         outbox: Outbox,
     ) -> Result<Self, Failure> {
-        let reader = Arc::new(Reader::new(&config.reading, &config.limits));
+        let reader = Arc::new(Reader::new(&config));
         let cloud = cloud(&config, &credentials, &reader)?;
         let settings = watch::Sender::new(Arc::new(config));
-        let desk = Desk::new(outbox.clone(), settings.subscribe(), cloud);
+        let desk = Arc::new(Desk::new(outbox.clone(), settings.subscribe(), cloud));
+        let ahead = ReadAhead::new(Arc::clone(&reader), Arc::clone(&desk));
         let stop = CancellationToken::new();
         Ok(Self {
             settings,
@@ -129,7 +138,8 @@ impl Daemon {
             credentials,
             outbox,
             reader,
-            desk: Arc::new(desk),
+            desk,
+            ahead,
             supervisor: Supervisor::new(stop.clone()),
             stop,
             give_up: CancellationToken::new(),
@@ -146,7 +156,9 @@ impl Daemon {
         let figures = self.start_publisher();
         let api = self.start_http(&figures).await?;
         self.start_readers();
-        self.start_sources()?;
+        let sources = self.start_devices().await?;
+        self.start_socket(sources)?;
+        self.start_folder()?;
         self.start_keeper(figures.clone());
 
         let address = api.as_ref().map(|(_, address)| address.as_str());
@@ -250,6 +262,7 @@ impl Daemon {
         let worker = Worker {
             outbox: self.outbox.clone(),
             reader: Arc::clone(&self.reader),
+            ahead: self.ahead.clone(),
             desk: Arc::clone(&self.desk),
             settings: self.settings.subscribe(),
             stop: self.stop.clone(),
@@ -261,15 +274,23 @@ impl Daemon {
         }
     }
 
-    fn start_sources(&self) -> Result<(), Failure> {
+    /// Begins to take in documents that programs hand in, and orders for the devices.
+    fn start_socket(&self, sources: Sources) -> Result<(), Failure> {
         let config = Arc::clone(&self.settings.borrow());
         let max_bytes = config.limits.max_bytes;
         let (outbox, stop) = (self.outbox.clone(), self.stop.clone());
         let socket = Arc::new(Socket::bind(&config.kiosk.socket)?);
         self.supervisor.start("submit", move |_| {
             let (socket, outbox, stop) = (Arc::clone(&socket), outbox.clone(), stop.clone());
-            async move { socket.serve(outbox, max_bytes, stop).await }
+            let sources = sources.clone();
+            async move { socket.serve(outbox, sources, max_bytes, stop).await }
         });
+        Ok(())
+    }
+
+    fn start_folder(&self) -> Result<(), Failure> {
+        let config = Arc::clone(&self.settings.borrow());
+        let max_bytes = config.limits.max_bytes;
         let Some(path) = config.folder.watch.clone() else { return Ok(()) };
         let (outbox, stop) = (self.outbox.clone(), self.stop.clone());
         let settles = config.folder.settle_time();

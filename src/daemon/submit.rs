@@ -6,6 +6,8 @@
 //! | `PUT /scans/{id}/pages/{n}` | hands in the n-th file of a scan, counted from 1 |
 //! | `PUT /scans/{id}/pages` | says that all files of the scan are there |
 //!
+//! Beside them, `orders` has what the devices are told.
+//!
 //! `201` says that what was handed in is safe. The client makes the id (a ULID), so that who is not
 //! sure whether something got through sends it again, and it stays one scan. Whoever may write to the
 //! socket may hand in.
@@ -35,9 +37,11 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
+use super::orders;
 use super::supervisor::Failure;
+use crate::capture::{Order, Source, Sources};
 use crate::http::fetch::bare_client;
-use crate::outbox::{Outbox, OutboxError, Source};
+use crate::outbox::{Notes, Outbox, OutboxError};
 
 /// Documents on their way in at a time; each is held in memory until it is accepted.
 const AT_A_TIME: usize = 4;
@@ -76,6 +80,7 @@ impl Socket {
     pub async fn serve(
         &self,
         outbox: Outbox,
+        sources: Sources,
         max_bytes: usize,
         stop: CancellationToken,
     ) -> Result<(), Failure> {
@@ -85,7 +90,8 @@ impl Socket {
             .route("/scans/{scan_id}", put(accept))
             .route("/scans/{scan_id}/pages/{number}", put(add))
             .route("/scans/{scan_id}/pages", put(complete))
-            .with_state(Arc::new(counter));
+            .with_state(Arc::new(counter))
+            .merge(orders::router(sources));
         let path = self.path.clone();
         let end = async move {
             stop.cancelled().await;
@@ -215,7 +221,7 @@ async fn complete(
     Segment(scan): Segment<String>,
 ) -> Result<Response, Refusal> {
     let scan = Id::of(&scan)?;
-    counter.outbox.complete(scan.0).await?;
+    counter.outbox.complete(scan.0, &Notes::default()).await?;
     log::info!(scan_id:% = scan.0, source = "submit"; "accepted");
     Ok(scan.created())
 }
@@ -283,6 +289,38 @@ impl Client {
         Ok(scan)
     }
 
+    /// How the devices are, as JSON.
+    ///
+    /// # Errors
+    /// In a sentence.
+    pub async fn sources(&self) -> Result<serde_json::Value, String> {
+        let answer = self.client.get("http://kiosk/sources").send().await;
+        let answer = answer.map_err(|error| self.nobody(&error))?;
+        let bytes = answer.bytes().await.map_err(|error| self.nobody(&error))?;
+        serde_json::from_slice(&bytes).map_err(|error| format!("the daemon's answer: {error}"))
+    }
+
+    /// Tells a device something; without a name, the one that it fits.
+    ///
+    /// # Errors
+    /// In a sentence.
+    pub async fn order(&self, source: Option<Source>, order: Order) -> Result<(), String> {
+        let of = source.map_or("", Source::as_str);
+        let path = format!("http://kiosk/orders/{}?source={of}", order.as_str());
+        let answer = self.client.post(path).send().await;
+        let answer = answer.map_err(|error| self.nobody(&error))?;
+        if answer.status() == StatusCode::ACCEPTED { Ok(()) } else { Err(detail(answer).await) }
+    }
+
+    fn nobody(&self, error: &reqwest::Error) -> String {
+        format!(
+            "no daemon answers at {} ({}); is cic-kiosk running, and may this user write to the \
+             socket?",
+            self.socket.display(),
+            root(error)
+        )
+    }
+
     async fn put(&self, path: &str, body: Vec<u8>) -> Result<(), String> {
         let body = Bytes::from(body);
         let mut failure = String::new();
@@ -295,14 +333,7 @@ impl Client {
             match request.body(body.clone()).send().await {
                 Ok(answer) if answer.status() == StatusCode::CREATED => return Ok(()),
                 Ok(answer) => return Err(detail(answer).await),
-                Err(error) => {
-                    failure = format!(
-                        "no daemon answers at {} ({}); is cic-kiosk running, and may this user \
-                         write to the socket?",
-                        self.socket.display(),
-                        root(&error)
-                    );
-                }
+                Err(error) => failure = self.nobody(&error),
             }
         }
         Err(failure)

@@ -17,9 +17,10 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
+use super::ahead::ReadAhead;
 use super::supervisor::{Failure, Pulse};
 use crate::outbox::{Document, Outbox, OutboxError};
-use crate::reading::{ReadError, Reader};
+use crate::reading::{ReadError, Reader, Work};
 use crate::scan::{Desk, Scan};
 
 /// For what surrounds reading: judging, and the outbox on a slow disk.
@@ -35,6 +36,8 @@ pub struct Worker {
     pub outbox: Outbox,
     /// Reads them.
     pub reader: Arc<Reader>,
+    /// Has read some of their pages already.
+    pub ahead: ReadAhead,
     /// Judges them and hands them on.
     pub desk: Arc<Desk>,
     /// What is set.
@@ -76,20 +79,17 @@ impl Worker {
         let settings = Arc::clone(&self.settings.borrow());
         let limit = settings.http.reading_time();
         let busy = pulse.busy(limit + settings.cloud.total_time() + AROUND);
-        let scan = Scan { id: document.scan_id, captured_at: document.accepted_at };
+        let Document { scan_id, source, accepted_at, attempt, notes, files } = document;
+        let scan = Scan { id: scan_id, source, captured_at: accepted_at, notes };
         // Whatever happens here, even a panic: it can be taken again.
         let _held = Held(&self.outbox, scan.id);
-        let copy = self.desk.copy_for_cloud(&document.files);
-        let reading = self.reader.read_in_time(
-            document.files,
-            scan.id,
-            self.desk.wants_pictures(),
-            limit,
-            |_| {},
-        );
+        let copy = self.desk.copy_for_cloud(&files);
         let work = async {
-            let answer = reading.await?;
-            Ok::<_, ReadError>(self.desk.settle(scan, copy, answer).await)
+            let ahead = self.ahead.take(scan.id).await;
+            let pictures = self.desk.wants_pictures();
+            let work = Work { scan: scan.id, files, ahead, pictures };
+            let answer = self.reader.read_in_time(work, limit, |_| {}).await?;
+            Ok::<_, ReadError>(self.desk.settle(&scan, copy, answer).await)
         };
         let answer = tokio::select! {
             answer = work => answer,
@@ -102,8 +102,8 @@ impl Worker {
         let failure = match answer {
             Ok(answer) if answer.error == ErrorCode::Internal => detail(&answer),
             Ok(answer) => {
-                tell(scan, &answer);
-                self.finish(scan, answer).await;
+                tell(&scan, &answer);
+                self.finish(&scan, answer).await;
                 return Ok(());
             }
             Err(error) => error.to_string(),
@@ -114,15 +114,15 @@ impl Worker {
             self.outbox.put_back(scan.id).await?;
             return Err(error.into());
         }
-        log::error!(scan_id:% = scan.id, attempt = document.attempt; "not read: {failure}");
-        if document.attempt >= settings.kiosk.attempts.get() {
+        log::error!(scan_id:% = scan.id, attempt; "not read: {failure}");
+        if attempt >= settings.kiosk.attempts.get() {
             self.outbox.bury_document(scan.id, &failure).await?;
         }
         Ok(())
     }
 
     /// Puts the result in its document's place, however long the disk may take to be well again.
-    async fn finish(&self, scan: Scan, answer: Answer) {
+    async fn finish(&self, scan: &Scan, answer: Answer) {
         let payload = self.desk.payload(answer);
         while !self.give_up.is_cancelled() {
             match self.outbox.finish(scan.id, payload.clone()).await {
@@ -152,7 +152,7 @@ fn detail(answer: &Answer) -> String {
 }
 
 /// What it took, and what it came to; nothing that is on the paper.
-fn tell(scan: Scan, answer: &Answer) {
+fn tell(scan: &Scan, answer: &Answer) {
     let Some(meta) = &answer.meta else { return };
     let mut whole = 0;
     for stage in Stage::ALL {

@@ -26,7 +26,8 @@ use super::gate::{Ticket, Worker};
 use super::intake::Intake;
 use super::{Api, PANIC, blocking};
 use crate::keys::{Key, NewUse, UseEnd, UseError, VerifyError};
-use crate::reading;
+use crate::outbox::Source;
+use crate::reading::{self, Work};
 use crate::scan::Scan;
 
 /// The `format_type` of a request that did not get as far as having one.
@@ -168,23 +169,24 @@ impl Visit<'_> {
         pictures: bool,
         worker: Worker,
     ) -> Result<Done, Refusal> {
-        let scan = Scan { id: self.scan, captured_at: Timestamp::now() };
+        let scan = Scan::new(self.scan, Source::Api, Timestamp::now());
         let desk = self.api.desk.as_ref();
         let document = Files::from(bytes);
         let copy = desk.and_then(|desk| desk.copy_for_cloud(&document));
         let drawn = pictures || desk.is_some_and(|desk| desk.wants_pictures());
         let (time, api) = (self.api.settings.reading_time(), Arc::clone(self.api));
+        let work = Work { scan: scan.id, files: document, ahead: Vec::new(), pictures: drawn };
         let done = move |done: reading::Done| {
             // Its place is free when the work is over, not when nobody waits for it any more.
             let _worker = worker;
             api.gate.took(done.took);
             api.metrics.read(done.pages, &done.stages);
         };
-        let reading = self.api.reader.read_in_time(document, scan.id, drawn, time, done);
+        let reading = self.api.reader.read_in_time(work, time, done);
         let mut answer = reading.await?;
         if let Some(desk) = desk {
-            answer = desk.settle(scan, copy, answer).await;
-            desk.put(scan, answer.clone()).await?;
+            answer = desk.settle(&scan, copy, answer).await;
+            desk.put(&scan, answer.clone()).await?;
         }
         if !pictures {
             answer.drop_pictures();

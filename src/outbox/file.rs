@@ -25,7 +25,8 @@ const WAL_BYTES: i64 = 64 << 20;
 /// Times are milliseconds since 1970. A payload lies apart from what is known of it: counting,
 /// listing, delivering and burying touch no payload. It says itself whose it is, so that it can be
 /// saved where its entry is lost. The totals are kept by the file itself, for all processes.
-pub(super) const MIGRATIONS: [&str; 1] = ["
+pub(super) const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE entries (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         kind TEXT NOT NULL CHECK (kind IN ('document', 'result')),
@@ -68,7 +69,11 @@ pub(super) const MIGRATIONS: [&str; 1] = ["
         UPDATE totals SET entries = entries - 1
         WHERE kind = old.kind AND state = old.state AND key = old.key;
     END;
-"];
+",
+    "
+    ALTER TABLE entries ADD COLUMN notes TEXT;
+",
+];
 
 /// The file's place in the state folder.
 pub(super) fn path_in(state: &Path) -> PathBuf {

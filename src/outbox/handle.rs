@@ -14,7 +14,7 @@ use ulid::Ulid;
 
 use super::link::{self, Link};
 use super::news::News;
-use super::pages::{self, packed, unpacked};
+use super::pages::{self, Notes, packed, unpacked};
 use super::store::{self, New, Payload};
 use super::writer::Writer;
 use super::{
@@ -134,6 +134,7 @@ impl Outbox {
                         source: Source::named(&claim.taken.source),
                         accepted_at: store::timestamp(claim.taken.accepted_at),
                         attempt: claim.taken.attempt,
+                        notes: Notes::from_stored(claim.taken.notes.take()),
                         files,
                     }));
                 }

@@ -57,6 +57,7 @@ use serde::Serialize;
 use ulid::Ulid;
 
 pub use console::{Console, Entry, Resealed, Which};
+pub use pages::Notes;
 pub use seal::{KeyId, SealingKeys, fresh_key};
 
 use self::link::Link;
@@ -153,6 +154,8 @@ pub struct Document {
     pub accepted_at: Timestamp,
     /// Which attempt this is, from 1.
     pub attempt: u32,
+    /// What is known of it.
+    pub notes: Notes,
     /// The document.
     pub files: Files,
 }

@@ -1,21 +1,44 @@
 //! Scans whose pages come one by one: each is safe when it is taken in, and nothing is read before
 //! all are there.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
-use cic_kiosk::page::Files;
+use cic_kiosk::page::{Files, Finding};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use super::store::{self, New};
-use super::{Fault, Kind, Outbox, OutboxError, Source};
+use super::{Fault, Kind, Outbox, OutboxError, SealingKeys, Source};
 
 /// For the pages of a scan to come, in milliseconds. Nobody stands at a kiosk for longer.
 const PATIENCE: i64 = 60 * 60 * 1000;
 
 /// Bytes of the length before each file.
 const LENGTH: usize = size_of::<u64>();
+
+/// What is known of a scan beside its pages; nothing of it is secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Notes {
+    /// Pages that were asked for again, by their 0-based index, and what was wrong with them.
+    pub asked: BTreeMap<usize, Vec<Finding>>,
+    /// The program ended before its source had said that all pages are there.
+    pub interrupted: bool,
+}
+
+impl Notes {
+    fn to_stored(&self) -> Option<String> {
+        // It has nothing that JSON cannot say.
+        (*self != Self::default()).then(|| serde_json::to_string(self).unwrap_or_default())
+    }
+
+    pub(super) fn from_stored(stored: Option<String>) -> Self {
+        stored.and_then(|stored| serde_json::from_str(&stored).ok()).unwrap_or_default()
+    }
+}
 
 impl Outbox {
     /// Takes in a file of a scan, the `number`-th. It begins the scan where it is the first; again
@@ -39,13 +62,7 @@ impl Outbox {
                 Some((_, state)) if state != "open" => return Ok(()),
                 None if store::find(connection, Kind::Result, &scan_id)?.is_some() => return Ok(()),
                 None => Files::default(),
-                Some((id, _)) => {
-                    let payload = store::payload_of(connection, *id)?;
-                    payload
-                        .and_then(|it| keys.open(Kind::Document, &scan_id, it.sealed).ok())
-                        .and_then(unpacked)
-                        .ok_or_else(|| OutboxError::Unopened { scan_id: scan_id.clone() })?
-                }
+                Some((id, _)) => files(connection, &keys, *id, &scan_id)?,
             };
             if number <= files.0.len() {
                 return Ok(());
@@ -76,17 +93,83 @@ impl Outbox {
         .await
     }
 
+    /// Puts a better file in the place of one that an open scan has. Where it has none of this
+    /// number, or is complete, it changes nothing.
+    ///
+    /// # Errors
+    /// As [`Outbox::add`].
+    pub async fn replace(
+        &self,
+        scan_id: Ulid,
+        number: NonZeroUsize,
+        file: Vec<u8>,
+    ) -> Result<(), OutboxError> {
+        let (keys, limits, now) = (self.inner.keys.clone(), self.limits(), self.now());
+        let (scan_id, bytes) = (scan_id.to_string(), file.len());
+        self.write(bytes, move |connection| {
+            let Some((id, state)) = document(connection, &scan_id)? else { return Ok(()) };
+            let mut files = files(connection, &keys, id, &scan_id)?;
+            let Some(place) = files.0.get_mut(number.get() - 1).filter(|_| state == "open") else {
+                return Ok(());
+            };
+            store::admit(connection, &limits, now, bytes)?;
+            *place = file;
+            let sealed = keys.seal(Kind::Document, &scan_id, packed(&files))?;
+            store::replace(connection, id, keys.current(), &sealed)?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Forgets an open scan, because a person wants that. Where it is not open it changes nothing.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub async fn discard(&self, scan_id: Ulid) -> Result<(), OutboxError> {
+        let scan_id = scan_id.to_string();
+        self.write(0, move |connection| {
+            let query = "DELETE FROM entries
+                         WHERE kind = 'document' AND scan_id = ?1 AND state = 'open'";
+            connection.execute(query, [&scan_id])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Completes the open scans of these sources, which cannot go on with them; for the start. How
+    /// many there were.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub async fn complete_interrupted(&self, sources: &[Source]) -> Result<usize, OutboxError> {
+        let names: Vec<_> = sources.iter().map(|source| source.as_str()).collect();
+        let names = serde_json::to_string(&names).unwrap_or_default();
+        let notes = Notes { interrupted: true, ..Notes::default() }.to_stored();
+        let completed = self
+            .write(0, move |connection| {
+                Ok(connection.execute(
+                    "UPDATE entries SET state = 'waiting', notes = ?2
+                     WHERE kind = 'document' AND state = 'open'
+                        AND source IN (SELECT value FROM json_each(?1))",
+                    params![names, notes],
+                )?)
+            })
+            .await?;
+        self.inner.news.document_again();
+        Ok(completed)
+    }
+
     /// Says that all files of a scan are there. Again it changes nothing.
     ///
     /// # Errors
     /// [`OutboxError::Unknown`] where there is no such scan; where the disk fails.
-    pub async fn complete(&self, scan_id: Ulid) -> Result<(), OutboxError> {
-        let scan_id = scan_id.to_string();
+    pub async fn complete(&self, scan_id: Ulid, notes: &Notes) -> Result<(), OutboxError> {
+        let (scan_id, notes) = (scan_id.to_string(), notes.to_stored());
         self.write(0, move |connection| {
             let changed = connection.execute(
-                "UPDATE entries SET state = 'waiting'
+                "UPDATE entries SET state = 'waiting', notes = ?2
                  WHERE kind = 'document' AND scan_id = ?1 AND state = 'open'",
-                [&scan_id],
+                params![scan_id, notes],
             )?;
             let is_known = changed > 0
                 || document(connection, &scan_id)?.is_some()
@@ -112,6 +195,19 @@ pub(super) fn abandon(connection: &Connection, now: i64) -> Result<usize, Fault>
 fn document(connection: &Connection, scan_id: &str) -> rusqlite::Result<Option<(i64, String)>> {
     let query = "SELECT id, state FROM entries WHERE kind = 'document' AND scan_id = ?1";
     connection.query_row(query, [scan_id], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+}
+
+/// The files that a document has.
+fn files(
+    connection: &Connection,
+    keys: &SealingKeys,
+    id: i64,
+    scan_id: &str,
+) -> Result<Files, Fault> {
+    let payload = store::payload_of(connection, id)?;
+    let opened = payload.and_then(|it| keys.open(Kind::Document, scan_id, it.sealed).ok());
+    let files = opened.and_then(unpacked);
+    Ok(files.ok_or_else(|| OutboxError::Unopened { scan_id: scan_id.to_owned() })?)
 }
 
 /// A document as it is sealed: each file behind its length.

@@ -28,6 +28,7 @@ pub(super) struct Taken {
     pub(super) source: String,
     pub(super) accepted_at: i64,
     pub(super) attempt: u32,
+    pub(super) notes: Option<String>,
 }
 
 /// A payload as it lies in the file.
@@ -205,7 +206,7 @@ pub(super) fn take(
     now: i64,
 ) -> rusqlite::Result<Option<Taken>> {
     let mut documents = connection.prepare(
-        "SELECT id, scan_id, source, since, attempts FROM entries
+        "SELECT id, scan_id, source, since, attempts, notes FROM entries
          WHERE kind = 'document' AND state = 'waiting'
             AND key IN (SELECT value FROM json_each(?1))
          ORDER BY id",
@@ -218,6 +219,7 @@ pub(super) fn take(
             source: row.get::<_, Option<String>>(2)?.unwrap_or_default(),
             accepted_at: row.get(3)?,
             attempt: row.get::<_, u32>(4)?.saturating_add(1),
+            notes: row.get(5)?,
         };
         if in_work.contains(&document.scan_id) {
             continue;

@@ -11,13 +11,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cic_kiosk::config;
+use cic_kiosk::page::Finding;
 use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::time::timeout;
 use ulid::Ulid;
 
 use super::{
-    Console, Document, Fault, Figures, Full, Outbox, OutboxError, SealingKeys, Seq, Source,
+    Console, Document, Fault, Figures, Full, Notes, Outbox, OutboxError, SealingKeys, Seq, Source,
     Waiting, Which, file, store,
 };
 
@@ -298,18 +299,66 @@ async fn scan_of_several_pages_is_read_when_all_are_there() {
     outbox.add(scan_id, Source::Submit, now, page(3), b"c".to_vec()).await.unwrap();
     let mut documents = outbox.documents();
     documents.mark_unchanged();
-    outbox.complete(scan_id).await.unwrap();
+    outbox.complete(scan_id, &Notes::default()).await.unwrap();
     assert!(documents.has_changed().unwrap());
-    outbox.complete(scan_id).await.unwrap();
+    outbox.complete(scan_id, &Notes::default()).await.unwrap();
     outbox.add(scan_id, Source::Submit, now, page(4), b"too late".to_vec()).await.unwrap();
     let document = take(&outbox).await.unwrap();
     assert_eq!(document.files.0, [b"a", b"b", b"c"]);
     outbox.finish(scan_id, b"result".to_vec()).await.unwrap();
-    outbox.complete(scan_id).await.unwrap();
+    outbox.complete(scan_id, &Notes::default()).await.unwrap();
     outbox.add(scan_id, Source::Submit, now, page(1), b"far too late".to_vec()).await.unwrap();
     assert_eq!(figures(&outbox).await, (0, 1, 0, 0));
-    let unknown = outbox.complete(Ulid::new()).await;
+    let unknown = outbox.complete(Ulid::new(), &Notes::default()).await;
     assert!(matches!(unknown, Err(OutboxError::Unknown { .. })), "{unknown:?}");
+}
+
+#[tokio::test]
+async fn better_picture_takes_the_place_of_one_while_the_scan_is_open() {
+    let fixture = Fixture::new();
+    let (scan_id, now) = (Ulid::new(), fixture.now());
+    let outbox = fixture.open();
+    for (number, content) in [(1, "a"), (2, "b")] {
+        outbox.add(scan_id, Source::Camera, now, page(number), content.into()).await.unwrap();
+    }
+    outbox.replace(scan_id, page(2), b"better".to_vec()).await.unwrap();
+    outbox.replace(scan_id, page(3), b"none of this number".to_vec()).await.unwrap();
+    let asked = [(1, vec![Finding::Blurred])].into();
+    let notes = Notes { asked, interrupted: false };
+    outbox.complete(scan_id, &notes).await.unwrap();
+    outbox.replace(scan_id, page(1), b"too late".to_vec()).await.unwrap();
+    outbox.discard(scan_id).await.unwrap();
+    let document = take(&outbox).await.unwrap();
+    assert_eq!(document.files.0, [&b"a"[..], b"better"]);
+    assert_eq!(document.notes, notes);
+}
+
+#[tokio::test]
+async fn open_scan_is_forgotten_where_a_person_wants_that() {
+    let fixture = Fixture::new();
+    let (scan_id, now) = (Ulid::new(), fixture.now());
+    let outbox = fixture.open();
+    outbox.add(scan_id, Source::Camera, now, page(1), b"a".to_vec()).await.unwrap();
+    outbox.discard(scan_id).await.unwrap();
+    assert_eq!(figures(&outbox).await, (0, 0, 0, 0));
+}
+
+#[tokio::test]
+async fn open_scans_of_devices_are_read_after_a_restart_and_known_to_be_interrupted() {
+    let fixture = Fixture::new();
+    let now = fixture.now();
+    let outbox = fixture.open();
+    let scans = [Source::Camera, Source::Submit].map(|source| (Ulid::new(), source));
+    for (scan_id, source) in scans {
+        outbox.add(scan_id, source, now, page(1), b"a".to_vec()).await.unwrap();
+    }
+    drop(outbox);
+    let outbox = fixture.open();
+    let devices = [Source::Camera, Source::Escl];
+    assert_eq!(outbox.complete_interrupted(&devices).await.unwrap(), 1);
+    let document = take(&outbox).await.unwrap();
+    assert_eq!((document.scan_id, document.notes.interrupted), (scans[0].0, true));
+    assert!(take(&outbox).await.is_none());
 }
 
 #[tokio::test]

@@ -43,6 +43,8 @@ impl Default for Gate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Finding {
+    /// The picture did not come whole.
+    Damaged,
     /// Out of focus, or moved.
     Blurred,
     /// Too little light.
@@ -62,6 +64,7 @@ pub enum Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(match self {
+            Self::Damaged => "The picture did not come whole: take it again.",
             Self::Blurred => "The page is blurred: lay it flat and keep it still.",
             Self::Dark => "The page is too dark: see that the lamp is on.",
             Self::Pale => "The print is too pale to be read.",

@@ -12,6 +12,7 @@ mod budget;
 mod decode;
 mod gate;
 mod inflate;
+mod likeness;
 mod pdf;
 mod quality;
 mod straighten;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use gate::{Finding, Gate};
+pub use likeness::Likeness;
 pub use quality::Quality;
 
 use crate::text::PageText;
@@ -286,7 +288,12 @@ impl Document {
 
     /// How many pages there are, at least one.
     pub fn page_count(&self) -> usize {
-        self.files.iter().map(File::page_count).sum()
+        self.file_page_counts().sum()
+    }
+
+    /// How many pages each file has, in the order of the files.
+    pub fn file_page_counts(&self) -> impl Iterator<Item = usize> + '_ {
+        self.files.iter().map(File::page_count)
     }
 
     /// Makes one page.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value as Json, json};
 
 use crate::geometry::Rect;
+use crate::page::Finding;
 
 /// The contract's error codes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -402,6 +403,28 @@ pub struct ModelInfo {
     pub version: String,
 }
 
+/// What was wrong with a page's picture. The findings are `blurred`, `dark`, `pale`, `glare`,
+/// `cut_off`, `coarse`, `crooked` and the like.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct PageQuality {
+    /// Which page, 0-based.
+    pub page: usize,
+    /// With the picture that was read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+    /// With those before it, for which the page was asked for again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub asked_again: Vec<Finding>,
+}
+
+impl PageQuality {
+    /// What was found.
+    pub fn found(page: usize, findings: &[Finding]) -> Self {
+        Self { page, findings: findings.to_vec(), asked_again: Vec::new() }
+    }
+}
+
 /// What this product adds to the contract.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -432,6 +455,16 @@ pub struct Meta {
     /// For an error: a sentence for a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// Pages whose pictures were not as they should be, in page order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub quality: Vec<PageQuality>,
+    /// The kiosk lost its scan before all pages were there, as in a power cut: pages may be missing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub interrupted: bool,
+    /// What the document came through: `api`, `camera`, `escl`, `folder`, `sane` or `submit`; from a
+    /// kiosk only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub captured_by: Option<String>,
     /// The kiosk the scan was made at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kiosk_id: Option<String>,

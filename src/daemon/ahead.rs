@@ -1,0 +1,99 @@
+//! Pages are read while the next ones of their document are still captured.
+//!
+//! Promises:
+//! - Whatever is not read ahead is read with its document: what is here is worth time, and nothing
+//!   else. It is lost with the program.
+//! - Few pages are in memory: what comes faster than it is read is not read ahead.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cic_kiosk::page::Page;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, spawn_blocking};
+use ulid::Ulid;
+
+use crate::reading::{Ahead, Reader};
+use crate::scan::Desk;
+
+/// Pages that are read, or wait for it, at a time. One is 25 MB.
+const WAITING: usize = 4;
+
+/// Pages that are read at a time: while one is cut into lines, another keeps the models busy.
+const AT_A_TIME: usize = 2;
+
+/// Scans whose pages are kept; a kiosk has one or two sources.
+const SCANS: usize = 4;
+
+/// Pages of a scan, by their numbers.
+type Pages = BTreeMap<NonZeroUsize, JoinHandle<Option<Ahead>>>;
+
+/// Reads pages ahead.
+#[derive(Clone)]
+pub struct ReadAhead {
+    reader: Arc<Reader>,
+    desk: Arc<Desk>,
+    waiting: Arc<Semaphore>,
+    reading: Arc<Semaphore>,
+    scans: Arc<Mutex<BTreeMap<Ulid, Pages>>>,
+}
+
+impl ReadAhead {
+    /// With this reader.
+    pub fn new(reader: Arc<Reader>, desk: Arc<Desk>) -> Self {
+        let [waiting, reading] = [WAITING, AT_A_TIME].map(|it| Arc::new(Semaphore::new(it)));
+        Self { reader, desk, waiting, reading, scans: Arc::default() }
+    }
+
+    /// Begins to read a scan's page, in the place of what was read under its number.
+    pub fn begin(&self, scan: Ulid, number: NonZeroUsize, page: Page) {
+        let mut scans = self.scans();
+        if let Some(before) = scans.get_mut(&scan).and_then(|pages| pages.remove(&number)) {
+            before.abort();
+        }
+        let Ok(place) = Arc::clone(&self.waiting).try_acquire_owned() else { return };
+        let (reader, reading) = (Arc::clone(&self.reader), Arc::clone(&self.reading));
+        let pictures = self.desk.wants_pictures();
+        let read = tokio::spawn(async move {
+            let turn = reading.acquire_owned().await.ok()?;
+            let read = spawn_blocking(move || {
+                let _held = (place, turn);
+                reader.read_ahead(page, pictures)
+            });
+            match read.await {
+                Ok(Ok(read)) => Some(read),
+                Ok(Err(error)) => {
+                    log::debug!(scan_id:% = scan; "a page was not read ahead: {error}");
+                    None
+                }
+                // Where it was, the panic hook has said.
+                Err(_) => None,
+            }
+        });
+        scans.entry(scan).or_default().insert(number, read);
+        while scans.len() > SCANS {
+            scans.pop_first();
+        }
+    }
+
+    /// What was read of a scan, in the order of its pages; what has begun is waited for.
+    pub async fn take(&self, scan: Ulid) -> Vec<Option<Ahead>> {
+        let pages = self.scans().remove(&scan).unwrap_or_default();
+        let mut taken = Vec::new();
+        for (number, page) in pages {
+            taken.resize_with(number.get() - 1, || None);
+            taken.push(page.await.ok().flatten());
+        }
+        taken
+    }
+
+    /// Forgets a scan.
+    pub fn forget(&self, scan: Ulid) {
+        self.scans().remove(&scan);
+    }
+
+    fn scans(&self) -> MutexGuard<'_, BTreeMap<Ulid, Pages>> {
+        self.scans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,290 @@
+//! Pages of a source become scans: each is looked at, made safe, and read while the next one comes.
+//!
+//! Promises:
+//! - A source is told of a page what became of it when it is safe. While it cannot be made safe, as on
+//!   a full disk, it is kept, and a person is told why.
+//! - A picture that is not good enough is kept until a better one of the same page takes its place,
+//!   and costs no reading until it is clear that none will.
+//! - A scan ends when its source or a person says so, or when nothing has come for
+//!   `capture.idle_seconds`.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cic_kiosk::config::Config;
+use cic_kiosk::page::{Finding, Likeness};
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
+
+use super::ahead::ReadAhead;
+use crate::capture::{Captured, End, Event, Look, OpenScan, Source, Taken};
+use crate::outbox::{Notes, Outbox, OutboxError};
+
+/// Between two questions to an outbox that does not take a page.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What a session works with.
+pub struct Session {
+    /// Whose pages these are.
+    pub source: Source,
+    /// They come here.
+    pub events: mpsc::Receiver<Event>,
+    /// Where they are safe.
+    pub outbox: Outbox,
+    /// Reads them before their scan is complete.
+    pub ahead: ReadAhead,
+    /// What is set.
+    pub settings: watch::Receiver<Arc<Config>>,
+    /// Shows the scan that is open.
+    pub shown: watch::Sender<Option<OpenScan>>,
+    /// Nothing new is begun when this is cancelled.
+    pub stop: CancellationToken,
+    /// The scan that is open.
+    pub open: Option<Open>,
+}
+
+/// A scan whose pages are still coming.
+pub struct Open {
+    id: Ulid,
+    sheets: Vec<Sheet>,
+    idle_at: Instant,
+}
+
+/// A page as it lies in the outbox.
+struct Sheet {
+    likeness: Option<Likeness>,
+    findings: Vec<Finding>,
+    /// Times that it was asked for again, and why.
+    asks: u32,
+    asked: Vec<Finding>,
+    /// Whether a better picture is waited for.
+    awaited: bool,
+}
+
+impl Session {
+    /// Works until it is told to stop.
+    pub async fn run(&mut self) {
+        loop {
+            let idle_at = self.open.as_ref().map(|open| open.idle_at);
+            let idle = async {
+                match idle_at {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = idle => self.end(End::Person).await,
+                event = self.events.recv() => match event {
+                    Some(Event::Page(captured, became)) => {
+                        let taken = self.take(captured).await;
+                        // A source that does not wait for the answer has ended.
+                        let _ = became.send(taken);
+                    }
+                    Some(Event::End(end)) => self.end(end).await,
+                    None => return self.stop.cancelled().await,
+                }
+            }
+        }
+    }
+
+    async fn take(&mut self, captured: Captured) -> Taken {
+        let settings = Arc::clone(&self.settings.borrow());
+        let Captured { picture, at } = captured;
+        let (picture, look) = Look::at(picture, &settings).await;
+        let look = match look {
+            Ok(look) => look,
+            Err(error) => {
+                log::warn!(source = self.source.as_str(); "a picture was not taken: {error}");
+                let ask = Some(Finding::Damaged.to_string());
+                self.show(ask);
+                return Taken::Again(vec![Finding::Damaged]);
+            }
+        };
+        let before = self.same(look.likeness.as_ref());
+        if let Some(index) = before
+            && !self.sheets()[index].awaited
+        {
+            self.postpone_end(settings.capture.idle_time());
+            return Taken::Same;
+        }
+        let bytes = picture.len();
+        let (scan, number) = match (&self.open, before) {
+            (Some(open), Some(index)) => (open.id, index + 1),
+            (Some(open), None) => (open.id, open.sheets.len() + 1),
+            (None, _) => (Ulid::new(), 1),
+        };
+        let Some(place) = NonZeroUsize::new(number) else { return Taken::Same };
+        let is_better =
+            before.is_none_or(|index| look.findings.len() <= self.sheets()[index].findings.len());
+        if is_better && !self.store(scan, place, before.is_some(), at, picture).await {
+            // The program ends; nobody believes this answer any more.
+            return Taken::Kept;
+        }
+        log::info!(
+            scan_id:% = scan, source = self.source.as_str(), number, bytes,
+            findings = look.findings.len(), again = before.is_some();
+            "page captured"
+        );
+        let idle_at = Instant::now() + settings.capture.idle_time();
+        let open = self.open.get_or_insert_with(|| Open { id: scan, sheets: Vec::new(), idle_at });
+        open.idle_at = idle_at;
+        if before.is_none() {
+            open.sheets.push(Sheet::new(look.likeness));
+        }
+        let Some(sheet) = open.sheets.get_mut(number - 1) else { return Taken::Kept };
+        if is_better {
+            sheet.findings.clone_from(&look.findings);
+        }
+        sheet.awaited = !look.findings.is_empty() && sheet.asks < settings.capture.asks;
+        let taken = if sheet.awaited {
+            sheet.asks += 1;
+            for finding in &look.findings {
+                if !sheet.asked.contains(finding) {
+                    sheet.asked.push(*finding);
+                }
+            }
+            Taken::Again(look.findings)
+        } else {
+            if let (true, Some(page)) = (is_better, look.page) {
+                self.ahead.begin(scan, place, page);
+            }
+            Taken::Kept
+        };
+        self.show(None);
+        taken
+    }
+
+    /// Makes a page safe, for as long as that takes. Whether it is, or the program ends.
+    async fn store(
+        &self,
+        scan: Ulid,
+        number: NonZeroUsize,
+        again: bool,
+        at: Timestamp,
+        picture: Vec<u8>,
+    ) -> bool {
+        loop {
+            let picture = picture.clone();
+            let stored = if again {
+                self.outbox.replace(scan, number, picture).await
+            } else {
+                self.outbox.add(scan, self.source, at, number, picture).await
+            };
+            match stored {
+                Ok(()) => return true,
+                Err(error) => self.tell(scan, &error),
+            }
+            tokio::select! {
+                () = sleep(AGAIN) => {}
+                () = self.stop.cancelled() => return false,
+            }
+        }
+    }
+
+    fn tell(&self, scan: Ulid, error: &OutboxError) {
+        let ask = error.to_string();
+        let told = self.shown.borrow().as_ref().is_some_and(|it| it.ask.as_ref() == Some(&ask));
+        if !told {
+            log::warn!(scan_id:% = scan; "a page is not safe yet, and is kept until it is: {ask}");
+        }
+        self.show(Some(ask));
+    }
+
+    /// Ends the scan, unless it is only that there is no more paper and a better picture of some page
+    /// is waited for.
+    async fn end(&mut self, end: End) {
+        let waits = self.sheets().iter().any(|sheet| sheet.awaited);
+        if end == End::Paper && waits {
+            return;
+        }
+        let Some(open) = &self.open else { return };
+        let scan = open.id;
+        let notes = open.notes();
+        loop {
+            let ended = match end {
+                End::Cancelled => self.outbox.discard(scan).await,
+                End::Paper | End::Person => self.outbox.complete(scan, &notes).await,
+            };
+            match ended {
+                Ok(()) => break,
+                // Somebody has purged it.
+                Err(OutboxError::Unknown { .. }) => break,
+                Err(error) => self.tell(scan, &error),
+            }
+            tokio::select! {
+                () = sleep(AGAIN) => {}
+                () = self.stop.cancelled() => return,
+            }
+        }
+        let (source, pages) = (self.source.as_str(), self.sheets().len());
+        if end == End::Cancelled {
+            self.ahead.forget(scan);
+            log::info!(scan_id:% = scan, source, pages; "scan cancelled");
+        } else {
+            log::info!(scan_id:% = scan, source, pages; "accepted");
+        }
+        self.open = None;
+        self.show(None);
+    }
+
+    fn postpone_end(&mut self, idle: Duration) {
+        if let Some(open) = &mut self.open {
+            open.idle_at = Instant::now() + idle;
+        }
+    }
+
+    fn sheets(&self) -> &[Sheet] {
+        self.open.as_ref().map_or(&[], |open| &open.sheets)
+    }
+
+    /// The page of the scan that this is another picture of. A camera sees a page for as long as it
+    /// lies there; what comes out of a feeder is another sheet, unless it was asked for again.
+    fn same(&self, likeness: Option<&Likeness>) -> Option<usize> {
+        let likeness = likeness?;
+        let sees_again = self.source == Source::Camera;
+        self.sheets().iter().position(|sheet| {
+            (sheet.awaited || sees_again)
+                && sheet.likeness.as_ref().is_some_and(|it| it.is_same_page(likeness))
+        })
+    }
+
+    /// Shows the scan, and what is asked of a person: this, or else a page again.
+    fn show(&self, ask: Option<String>) {
+        let shown = self.open.as_ref().map(|open| OpenScan {
+            scan_id: open.id,
+            pages: open.sheets.len(),
+            ask: ask.clone().or_else(|| open.ask()),
+        });
+        let nothing_yet = || OpenScan { scan_id: Ulid::nil(), pages: 0, ask: ask.clone() };
+        let shown = shown.or_else(|| ask.is_some().then(nothing_yet));
+        self.shown.send_replace(shown);
+    }
+}
+
+impl Open {
+    fn ask(&self) -> Option<String> {
+        let (index, sheet) = self.sheets.iter().enumerate().find(|(_, sheet)| sheet.awaited)?;
+        let finding = sheet.findings.first()?;
+        Some(format!("Page {} again, please. {finding}", index + 1))
+    }
+
+    fn notes(&self) -> Notes {
+        let asked = self.sheets.iter().enumerate().filter(|(_, sheet)| !sheet.asked.is_empty());
+        let asked = asked.map(|(index, sheet)| (index, sheet.asked.clone())).collect();
+        Notes { asked, interrupted: false }
+    }
+}
+
+impl Sheet {
+    fn new(likeness: Option<Likeness>) -> Self {
+        Self { likeness, findings: Vec::new(), asks: 0, asked: Vec::new(), awaited: false }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,254 @@
+//! Sessions with a real outbox and drawn pages.
+
+use std::fs;
+use std::io::Cursor;
+
+use cic_kiosk::page::Files;
+use image::{GrayImage, ImageFormat, Luma, imageops};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::*;
+use crate::credentials::Credentials;
+use crate::outbox::{SealingKeys, fresh_key};
+use crate::reading::Reader;
+use crate::scan::Desk;
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A source, and the session that takes its pages.
+struct Fixture {
+    outbox: Outbox,
+    events: mpsc::Sender<Event>,
+    shown: watch::Receiver<Option<OpenScan>>,
+    settings: watch::Sender<Arc<Config>>,
+    stop: CancellationToken,
+    _folder: tempfile::TempDir,
+}
+
+impl Fixture {
+    fn new(source: Source, idle_seconds: u32) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.capture.idle_seconds = idle_seconds.try_into().unwrap();
+        config.outbox.min_free_bytes = 0;
+        fs::write(folder.path().join("outbox-key"), fresh_key().unwrap().as_str()).unwrap();
+        let keys = SealingKeys::load(&Credentials::new(Some(folder.path()))).unwrap();
+        let outbox = Outbox::open(folder.path(), keys, config.outbox.clone()).unwrap();
+        let reader = Arc::new(Reader::new(&config));
+        let settings = watch::Sender::new(Arc::new(config));
+        let desk = Arc::new(Desk::new(outbox.clone(), settings.subscribe(), None));
+        let (events, received) = mpsc::channel(1);
+        let shown = watch::Sender::default();
+        let stop = CancellationToken::new();
+        let mut session = Session {
+            source,
+            events: received,
+            outbox: outbox.clone(),
+            ahead: ReadAhead::new(reader, desk),
+            settings: settings.subscribe(),
+            shown: shown.clone(),
+            stop: stop.clone(),
+            open: None,
+        };
+        tokio::spawn(async move { session.run().await });
+        Self { outbox, events, shown: shown.subscribe(), settings, stop, _folder: folder }
+    }
+
+    async fn give(&self, picture: Vec<u8>) -> Taken {
+        let (became, taken) = oneshot::channel();
+        let captured = Captured { picture, at: Timestamp::now() };
+        self.events.send(Event::Page(captured, became)).await.ok().unwrap();
+        timeout(PATIENCE, taken).await.unwrap().unwrap()
+    }
+
+    async fn end(&self, end: End) {
+        self.events.send(Event::End(end)).await.ok().unwrap();
+    }
+
+    /// The files and notes of the scan that is complete.
+    async fn complete(&self) -> (Files, Notes) {
+        let mut documents = self.outbox.documents();
+        let document = async {
+            loop {
+                if let Some(document) = self.outbox.take(3).await.unwrap() {
+                    return (document.files, document.notes);
+                }
+                documents.changed().await.unwrap();
+            }
+        };
+        timeout(PATIENCE, document).await.unwrap()
+    }
+
+    /// Waits until what is shown is so.
+    async fn shows(&mut self, so: impl Fn(&Option<OpenScan>) -> bool) {
+        timeout(PATIENCE, self.shown.wait_for(|shown| so(shown))).await.unwrap().unwrap();
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// A page of text lines; each number has others.
+fn page(number: u64) -> GrayImage {
+    let mut page = GrayImage::from_pixel(1240, 1754, Luma([245]));
+    let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    for line in 0..40u32 {
+        let mut x = 120;
+        while x < 1100 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let width = 6 + (state >> 59) as u32;
+            if !(state >> 40).is_multiple_of(4) {
+                for (dx, dy) in (0..width).flat_map(|dx| (0..18).map(move |dy| (dx, dy))) {
+                    page.put_pixel((x + dx).min(1239), 140 + line * 38 + dy, Luma([25]));
+                }
+            }
+            x += width + 4;
+        }
+    }
+    page
+}
+
+fn png(page: &GrayImage) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    page.write_to(&mut bytes, ImageFormat::Png).unwrap();
+    bytes.into_inner()
+}
+
+fn sharp(number: u64) -> Vec<u8> {
+    png(&page(number))
+}
+
+fn blurred(number: u64) -> Vec<u8> {
+    png(&imageops::blur(&page(number), 6.0))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_a_feeder_are_one_scan_in_their_order() {
+    let fixture = Fixture::new(Source::Escl, 600);
+    let pages = [sharp(1), sharp(2), sharp(3)];
+    for page in &pages {
+        assert_eq!(fixture.give(page.clone()).await, Taken::Kept);
+    }
+    fixture.end(End::Paper).await;
+    assert!(fixture.complete().await == (Files(pages.to_vec()), Notes::default()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weak_picture_is_kept_until_a_better_one_takes_its_place() {
+    let mut fixture = Fixture::new(Source::Escl, 600);
+    assert_eq!(fixture.give(sharp(1)).await, Taken::Kept);
+    assert_eq!(fixture.give(blurred(2)).await, Taken::Again(vec![Finding::Blurred]));
+    let asks = |shown: &Option<OpenScan>| {
+        shown
+            .as_ref()
+            .and_then(|it| it.ask.clone())
+            .is_some_and(|it| it.starts_with("Page 2 again"))
+    };
+    fixture.shows(asks).await;
+    assert_eq!(fixture.give(sharp(3)).await, Taken::Kept);
+    fixture.end(End::Paper).await;
+    assert_eq!(fixture.give(sharp(2)).await, Taken::Kept);
+    fixture.shows(|shown| shown.as_ref().is_some_and(|it| it.ask.is_none())).await;
+    fixture.end(End::Paper).await;
+    let (files, notes) = fixture.complete().await;
+    assert!(files == Files(vec![sharp(1), sharp(2), sharp(3)]));
+    assert_eq!(notes.asked.into_iter().collect::<Vec<_>>(), [(1, vec![Finding::Blurred])]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weak_picture_is_taken_as_it_is_when_it_was_asked_for_often_enough() {
+    let fixture = Fixture::new(Source::Camera, 600);
+    for _ in 0..2 {
+        assert_eq!(fixture.give(blurred(1)).await, Taken::Again(vec![Finding::Blurred]));
+    }
+    assert_eq!(fixture.give(blurred(1)).await, Taken::Kept);
+    assert_eq!(fixture.give(blurred(1)).await, Taken::Same);
+    fixture.end(End::Paper).await;
+    let (files, notes) = fixture.complete().await;
+    assert_eq!((files.0.len(), notes.asked[&0].as_slice()), (1, &[Finding::Blurred][..]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn person_ends_a_scan_whatever_is_still_asked_for() {
+    let fixture = Fixture::new(Source::Escl, 600);
+    assert_eq!(fixture.give(blurred(1)).await, Taken::Again(vec![Finding::Blurred]));
+    fixture.end(End::Person).await;
+    assert_eq!(fixture.complete().await.0.0.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn camera_sees_the_same_page_as_often_as_it_likes() {
+    let fixture = Fixture::new(Source::Camera, 600);
+    assert_eq!(fixture.give(sharp(1)).await, Taken::Kept);
+    assert_eq!(fixture.give(sharp(2)).await, Taken::Kept);
+    assert_eq!(fixture.give(sharp(1)).await, Taken::Same);
+    fixture.end(End::Person).await;
+    assert!(fixture.complete().await.0 == Files(vec![sharp(1), sharp(2)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn feeder_may_hold_two_sheets_that_are_alike() {
+    let fixture = Fixture::new(Source::Sane, 600);
+    for _ in 0..2 {
+        assert_eq!(fixture.give(sharp(1)).await, Taken::Kept);
+    }
+    fixture.end(End::Paper).await;
+    assert_eq!(fixture.complete().await.0.0.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scan_ends_when_nothing_comes_any_more() {
+    let fixture = Fixture::new(Source::Camera, 1);
+    assert_eq!(fixture.give(sharp(1)).await, Taken::Kept);
+    assert_eq!(fixture.complete().await.0.0.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelled_scan_is_forgotten() {
+    let mut fixture = Fixture::new(Source::Camera, 600);
+    assert_eq!(fixture.give(sharp(1)).await, Taken::Kept);
+    fixture.end(End::Cancelled).await;
+    fixture.shows(Option::is_none).await;
+    assert_eq!(fixture.outbox.figures().await.unwrap().documents, 0);
+    assert_eq!(fixture.give(sharp(2)).await, Taken::Kept);
+    fixture.end(End::Person).await;
+    assert!(fixture.complete().await.0 == Files(vec![sharp(2)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_is_kept_while_the_outbox_is_full_and_a_person_is_told() {
+    let fixture = Fixture::new(Source::Escl, 600);
+    let mut full = fixture.settings.borrow().outbox.clone();
+    full.min_free_bytes = u64::MAX;
+    fixture.outbox.set_limits(full);
+    let mut shown = fixture.shown.clone();
+    let given = fixture.give(sharp(1));
+    tokio::pin!(given);
+    let told = shown.wait_for(|shown| {
+        shown.as_ref().and_then(|it| it.ask.as_ref()).is_some_and(|ask| ask.contains("full"))
+    });
+    tokio::select! {
+        taken = &mut given => panic!("the page is not safe: {taken:?}"),
+        told = timeout(PATIENCE, told) => drop(told.unwrap().unwrap()),
+    }
+    fixture.outbox.set_limits(fixture.settings.borrow().outbox.clone());
+    assert_eq!(given.await, Taken::Kept);
+    let shown = fixture.shown.borrow().clone();
+    assert!(shown.is_some_and(|it| it.pages == 1 && it.ask.is_none()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn picture_that_did_not_come_whole_is_asked_for_again_and_spoils_nothing() {
+    let fixture = Fixture::new(Source::Escl, 600);
+    assert_eq!(fixture.give(sharp(1)).await, Taken::Kept);
+    for broken in [Vec::new(), b"no picture".to_vec(), sharp(2)[..2000].to_vec()] {
+        assert_eq!(fixture.give(broken).await, Taken::Again(vec![Finding::Damaged]));
+    }
+    fixture.end(End::Paper).await;
+    assert_eq!(fixture.complete().await.0.0.len(), 1);
+}
