@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Gets what the Makefile's targets need, and nothing that is there already.
 #
-# setup.sh build|onnxruntime|test|bench|training|fuzz ...
+# setup.sh build|onnxruntime|test|bench|training|fuzz|vm ...
 #
 # Debian packages are installed when this runs as root; otherwise a line says which ones to install.
 set -euo pipefail
@@ -135,9 +135,25 @@ fuzz() {
     cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz@0.13.2
 }
 
+# The virtual machine of tests/device: its tools, a C compiler for a kernel module, and what the machine uses of this one.
+vm() {
+    [ "$(uname -m)" = x86_64 ] || die "the virtual machine runs on x86-64 only"
+    want qemu-system-x86 -- qemu-system-x86_64 --version
+    want busybox-static -- which busybox
+    want kmod -- env PATH="$PATH:/usr/sbin" which depmod
+    want udev -- test -x /lib/systemd/systemd-udevd
+    want v4l-utils -- which v4l2-ctl
+    want gpiod -- which gpioget
+    want gcc-12 libc6-dev -- gcc-12 --version
+    want make -- make --version
+    want xz-utils -- xz --version
+    install_missing
+    scripts/vm.sh prepare
+}
+
 for part in "$@"; do
     case $part in
-    build | onnxruntime | training | fuzz) "$part" ;;
+    build | onnxruntime | training | fuzz | vm) "$part" ;;
     test | bench) "${part}_tools" ;;
     *) die "unknown part $part" ;;
     esac
