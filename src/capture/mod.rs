@@ -13,7 +13,9 @@ mod escl;
 mod look;
 mod sane;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cic_kiosk::page::{Finding, Quality};
@@ -76,6 +78,13 @@ impl From<Fault> for State {
             Fault::Absent(reason) => Self::Absent(reason),
             Fault::Failing(reason) => Self::Failing(reason),
         }
+    }
+}
+
+impl State {
+    /// Whether the source does, or can do, its work.
+    pub fn is_well(&self) -> bool {
+        matches!(self, Self::Ready | Self::Busy | Self::Asking(_))
     }
 }
 
@@ -321,6 +330,17 @@ pub struct Handle {
     pub scan: watch::Receiver<Option<OpenScan>>,
     /// To tell it something.
     pub orders: mpsc::Sender<Order>,
+    /// What came of it.
+    pub tally: Arc<Tally>,
+}
+
+/// What came of a source since the program began.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Pages that it gave.
+    pub pages: AtomicU64,
+    /// Times that a page was asked for again.
+    pub asked_again: AtomicU64,
 }
 
 /// All sources that take orders, in the order in which they are asked.
@@ -341,6 +361,12 @@ impl Sources {
             scan: handle.scan.borrow().clone(),
         };
         self.0.iter().map(standing).collect()
+    }
+
+    /// One figure of each source.
+    pub fn tally(&self, figure: impl Fn(&Tally) -> &AtomicU64) -> BTreeMap<&'static str, u64> {
+        let of = |handle: &Handle| figure(&handle.tally).load(Ordering::Relaxed);
+        self.0.iter().map(|handle| (handle.source.as_str(), of(handle))).collect()
     }
 
     /// Whether there is a source of this name.

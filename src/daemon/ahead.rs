@@ -62,7 +62,10 @@ impl ReadAhead {
                 reader.read_ahead(page, pictures)
             });
             match read.await {
-                Ok(Ok(read)) => Some(read),
+                Ok(Ok(read)) => {
+                    log::debug!(scan_id:% = scan, number = number.get(); "page read ahead");
+                    Some(read)
+                }
                 Ok(Err(error)) => {
                     log::debug!(scan_id:% = scan; "a page was not read ahead: {error}");
                     None

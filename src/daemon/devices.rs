@@ -30,11 +30,13 @@ impl Daemon {
     fn start_device(&self, name: Source, source: impl PageSource) -> Handle {
         let (port, outlet) = Port::new(self.stop.clone());
         let shown = watch::Sender::default();
+        let tally = Arc::default();
         let handle = Handle {
             source: name,
             state: outlet.state,
             scan: shown.subscribe(),
             orders: outlet.orders,
+            tally: Arc::clone(&tally),
         };
         let session = Session {
             source: name,
@@ -43,6 +45,7 @@ impl Daemon {
             ahead: self.ahead.clone(),
             settings: self.settings.subscribe(),
             shown,
+            tally,
             stop: self.stop.clone(),
             open: None,
         };

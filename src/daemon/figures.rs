@@ -3,7 +3,7 @@
 //! Invariant: labels come from fixed lists.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::supervisor::Supervisor;
 use super::systemd;
+use crate::capture::Sources;
 use crate::mqtt::LinkState;
 use crate::outbox;
 use crate::scan::Desk;
@@ -24,6 +25,7 @@ pub struct Figures {
     supervisor: Supervisor,
     link: watch::Receiver<LinkState>,
     desk: Arc<Desk>,
+    sources: Arc<OnceLock<Sources>>,
     outbox: Arc<Mutex<outbox::Figures>>,
     status: Arc<Mutex<String>>,
 }
@@ -31,7 +33,13 @@ pub struct Figures {
 impl Figures {
     /// The outbox has not been looked at.
     pub fn new(supervisor: Supervisor, link: watch::Receiver<LinkState>, desk: Arc<Desk>) -> Self {
-        Self { supervisor, link, desk, outbox: Arc::default(), status: Arc::default() }
+        let (sources, outbox, status) = Default::default();
+        Self { supervisor, link, desk, sources, outbox, status }
+    }
+
+    /// From now on these sources are told of.
+    pub fn watch(&self, sources: Sources) {
+        self.sources.get_or_init(|| sources);
     }
 
     /// The outbox was looked at; systemd is told where that changes the picture.
@@ -103,7 +111,25 @@ impl Collector for Figures {
             let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
         }
+        let sources = self.sources.get().cloned().unwrap_or_default();
+        let mut ready = encoder.encode_descriptor(
+            "source_ready",
+            "1 while a device is ready or at work",
+            None,
+            MetricType::Gauge,
+        )?;
+        for it in sources.standing() {
+            let gauge = ConstGauge::new(i64::from(it.state.is_well()));
+            gauge.encode(ready.encode_family(&[("source", it.source.as_str())])?)?;
+        }
         let families = [
+            ("pages_captured", "Pages that a device gave", "source", sources.tally(|it| &it.pages)),
+            (
+                "pages_asked_again",
+                "Times that a page was asked for again",
+                "source",
+                sources.tally(|it| &it.asked_again),
+            ),
             ("cloud_failed", "Documents that the cloud did not help with", "kind", cloud.failed),
             (
                 "worker_restarts",

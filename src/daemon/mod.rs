@@ -157,6 +157,7 @@ impl Daemon {
         let api = self.start_http(&figures).await?;
         self.start_readers();
         let sources = self.start_devices().await?;
+        figures.watch(sources.clone());
         self.start_socket(sources)?;
         self.start_folder()?;
         self.start_keeper(figures.clone());

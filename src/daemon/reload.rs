@@ -46,6 +46,7 @@ fn taken_over(old: &Config, new: Config) -> (Config, Vec<String>) {
     let mut config = old.clone();
     config.decision = new.decision.clone();
     config.cloud = new.cloud.clone();
+    config.capture = new.capture.clone();
     config.outbox = new.outbox.clone();
     config.mqtt = new.mqtt.clone();
     config.kiosk.attempts = new.kiosk.attempts;

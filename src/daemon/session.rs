@@ -10,6 +10,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cic_kiosk::config::Config;
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::ahead::ReadAhead;
-use crate::capture::{Captured, End, Event, Look, OpenScan, Source, Taken};
+use crate::capture::{Captured, End, Event, Look, OpenScan, Source, Taken, Tally};
 use crate::outbox::{Notes, Outbox, OutboxError};
 
 /// Between two questions to an outbox that does not take a page.
@@ -41,6 +42,8 @@ pub struct Session {
     pub settings: watch::Receiver<Arc<Config>>,
     /// Shows the scan that is open.
     pub shown: watch::Sender<Option<OpenScan>>,
+    /// What came of the source.
+    pub tally: Arc<Tally>,
     /// Nothing new is begun when this is cancelled.
     pub stop: CancellationToken,
     /// The scan that is open.
@@ -93,6 +96,15 @@ impl Session {
     }
 
     async fn take(&mut self, captured: Captured) -> Taken {
+        self.tally.pages.fetch_add(1, Ordering::Relaxed);
+        let taken = self.keep(captured).await;
+        if matches!(taken, Taken::Again(_)) {
+            self.tally.asked_again.fetch_add(1, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    async fn keep(&mut self, captured: Captured) -> Taken {
         let settings = Arc::clone(&self.settings.borrow());
         let Captured { picture, at } = captured;
         let (picture, look) = Look::at(picture, &settings).await;

@@ -49,6 +49,7 @@ impl Fixture {
             ahead: ReadAhead::new(reader, desk),
             settings: settings.subscribe(),
             shown: shown.clone(),
+            tally: Arc::default(),
             stop: stop.clone(),
             open: None,
         };
