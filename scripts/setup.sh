@@ -108,6 +108,7 @@ test_tools() {
     want curl -- curl --version
     want chromium -- which chromium
     want faketime -- which faketime
+    want sane-utils -- which scanimage
     want mount -- mount --version
     want systemd -- which journalctl
     fonts

@@ -65,7 +65,12 @@ fn placeholder(root: &Json, schema: &Json) -> String {
         return format!("{{ {} }}", members.collect::<Vec<_>>().join(", "));
     }
     let is = |name: &str| schema["type"] == name || schema["type"].get(0) == Some(&name.into());
-    if is("integer") { "1".to_owned() } else { "\"…\"".to_owned() }
+    let value = match () {
+        () if is("integer") => "1",
+        () if is("boolean") => "false",
+        () => "\"…\"",
+    };
+    value.to_owned()
 }
 
 fn comment(text: &mut String, schema: &Json) {
@@ -107,5 +112,6 @@ mod tests {
             .collect();
         let config = Config::parse(&all).unwrap();
         assert!(config.http.tls.is_some() && config.reading.precision.is_some());
+        assert_eq!(config.panel.lamp.map(|lamp| lamp.active_low), Some(false));
     }
 }

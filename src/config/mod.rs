@@ -35,7 +35,7 @@ pub use layers::{Layer, Loaded, VARIABLES};
 pub use mqtt::{Broker, Mqtt, Place, Protocol};
 pub use outbox::Outbox;
 pub use panel::{Line, LineName, Panel};
-pub use scanner::{Begin, Escl, Sane, Tray};
+pub use scanner::{Begin, Escl, OptionName, Sane, Tray};
 
 use crate::models::Precision;
 use crate::page::{Gate, Limits};

@@ -16,7 +16,8 @@ pub struct Panel {
     pub chip: Option<String>,
     /// The lamp over the table.
     pub lamp: Option<Line>,
-    /// The button: short to begin or to take a page, long to end the scan.
+    /// The button: short to begin or to take a page, long to end the scan. The board's own resistor
+    /// must hold its line while it is not pressed.
     pub button: Option<Line>,
     /// The status light; with `red` beside it, its green half.
     pub light: Option<Line>,
@@ -42,6 +43,7 @@ pub struct Line {
 /// What a line is called.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(extend("examples" = ["GPIO17"]))]
 pub enum LineName {
     /// Its offset on the chip.
     Offset(u32),

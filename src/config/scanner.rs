@@ -1,11 +1,13 @@
 //! Document scanners, by eSCL or through SANE.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::positive;
@@ -103,16 +105,20 @@ pub struct Sane {
     pub enabled: bool,
     /// SANE's name of the device, as `scanimage -L` shows it; without it, the first one.
     pub device: Option<String>,
-    /// The program. Default `scanimage`, looked for in `$PATH`.
+    /// The program: a name that is looked for in `$PATH`, or a whole path. Default `scanimage`.
     pub program: PathBuf,
+    /// Folder of SANE's configuration; without it `/etc/sane.d`. In one whose `dll.conf` names the
+    /// scanner's driver alone, no others are loaded, and the scanner is found sooner.
+    pub config_dir: Option<PathBuf>,
     /// Dots per inch. Default 300.
     pub dpi: NonZeroU32,
     /// SANE's `mode`. Default `Color`.
     pub mode: String,
     /// SANE's `source`, as `ADF` or `Flatbed`; without it, the device's own choice.
     pub source: Option<String>,
-    /// Other options of the device, by their names.
-    pub options: BTreeMap<String, String>,
+    /// Other options of the device, by their names, such as `{ swcrop = "yes", x = "210" }`. None by
+    /// default.
+    pub options: BTreeMap<OptionName, String>,
     /// Seconds that the scanner may take for a page. Default 60.
     pub page_seconds: NonZeroU32,
 }
@@ -130,11 +136,116 @@ impl Default for Sane {
             enabled: false,
             device: None,
             program: PathBuf::from("scanimage"),
+            config_dir: None,
             dpi: positive(300),
             mode: "Color".to_owned(),
             source: None,
             options: BTreeMap::new(),
             page_seconds: positive(60),
+        }
+    }
+}
+
+/// The options of `scanimage` itself, and those that have a setting of their own.
+const NOT_OPTIONS: [&str; 25] = [
+    "accept-md5-only",
+    "all-options",
+    "batch",
+    "batch-count",
+    "batch-double",
+    "batch-increment",
+    "batch-print",
+    "batch-prompt",
+    "batch-start",
+    "buffer-size",
+    "device-name",
+    "dont-scan",
+    "format",
+    "formatted-device-list",
+    "help",
+    "icc-profile",
+    "list-devices",
+    "mode",
+    "output-file",
+    "progress",
+    "resolution",
+    "source",
+    "test",
+    "verbose",
+    "version",
+];
+
+/// The name of a scanner's option: of SANE's characters, `a-z 0-9 -`, and no option that is for
+/// `scanimage` itself, which could make it write anywhere.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct OptionName(String);
+
+impl OptionName {
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for OptionName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if NOT_OPTIONS.contains(&text) {
+            return Err(format!("`{text}` is no other option of the scanner"));
+        }
+        // One letter is short for an option of the program, but for those of the scanned area.
+        let is_short = text.len() < 2 && !["l", "t", "x", "y"].contains(&text);
+        let begins = text.starts_with(|c: char| c.is_ascii_lowercase());
+        if is_short || !begins || text.len() > 64 || !text.chars().all(fits) {
+            return Err(
+                "expected an option's name as `scanimage -A` shows it, without the --; or \
+                        one of l, t, x and y"
+                    .to_owned(),
+            );
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for OptionName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<OptionName> for String {
+    fn from(name: OptionName) -> Self {
+        name.0
+    }
+}
+
+impl JsonSchema for OptionName {
+    fn schema_name() -> Cow<'static, str> {
+        "OptionName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^([ltxy]|[a-z][a-z0-9-]{1,63})$" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn option_is_the_scanners_own() {
+        for name in ["swcrop", "page-height", "x", "y", "a4"] {
+            assert!(name.parse::<OptionName>().is_ok(), "{name}");
+        }
+        let long = "a".repeat(65);
+        for name in ["", "-x", "o", "d", "--batch", "output-file", "batch", "dpi=3", "A b", &long] {
+            assert!(name.parse::<OptionName>().is_err(), "{name}");
         }
     }
 }

@@ -1,1 +1,0 @@
-//! Document scanners through SANE's program `scanimage`.
