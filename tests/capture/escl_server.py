@@ -67,6 +67,7 @@ class Orders:
     jam: int = 0  # the page that jams
     hatch: int = 0  # the page at which the cover is opened
     abort: int = 0  # the page at which the job is aborted, for no reason that the feeder has
+    blank: int = 0  # the page that jams while it is read: AirSane's answer is then 200 and empty
     cut: int = 0  # the page in the middle of which the connection ends
     torn: int = 0  # the page of which the end lacks, although the answer has one
     hang: int = 0  # the page that never comes
@@ -146,6 +147,9 @@ class Scanner:
         if orders.abort == number:
             job.end("Aborted", "ErrorsDetected")
             return 404, b"", 0
+        if orders.blank == number:
+            job.end("Aborted", "ResourcesAreNotReady")
+            return 200, b"", None
         if orders.error == number:
             job.end("Aborted", "ErrorsDetected")
             return 500, b"", 0
@@ -274,7 +278,7 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in headers:
             self.send_header(name, value)
         self.send_header("Connection", "close")
-        if not body:
+        if not body and status != 200:
             self.send_header("Content-Length", "0")
             self.end_headers()
             return

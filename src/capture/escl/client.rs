@@ -206,7 +206,8 @@ impl Client {
         }
     }
 
-    fn too_slow(&self) -> Fault {
+    /// The scanner took longer than its limits allow.
+    pub fn too_slow(&self) -> Fault {
         let (page, other) = (self.limits.page_time.as_secs(), self.limits.timeout.as_secs());
         Fault::Failing(format!(
             "the scanner did not answer in time ({page} s for a page, {other} s for anything else): \

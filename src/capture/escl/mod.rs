@@ -251,10 +251,13 @@ impl Escl {
             };
             let page = match page {
                 Ok(page) => page,
-                // The scanner itself may know better why.
                 Err(fault) => {
+                    // The scanner itself may know better why.
                     let status = scanner.client.status().await;
-                    return Err(status.ok().and_then(|it| it.trouble(by_feeder)).unwrap_or(fault));
+                    return Err(match status.map(|it| it.verdict(job.path(), pages, by_feeder)) {
+                        Ok(Verdict::Broken(better)) => better,
+                        _ => fault,
+                    });
                 }
             };
             if let Some(picture) = page {
@@ -278,7 +281,8 @@ impl Escl {
                     coming = job.next();
                 }
                 Verdict::Broken(fault) => return Err(fault),
-                Verdict::NotYet | Verdict::Complete => {
+                Verdict::NotYet => return Err(scanner.client.too_slow()),
+                Verdict::Complete => {
                     job.ended();
                     break;
                 }

@@ -363,16 +363,18 @@ async fn empty_feeder_is_said_and_nothing_else_is_scanned() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_arrived_before_a_fault_is_given_and_the_fault_is_said_in_words() {
-    for (fault, words) in [
+    let tried = [
         ("jam", "paper is jammed in the feeder: open its cover"),
         ("hatch", "the feeder's cover is open: close it"),
         ("abort", "the scan broke off: the scanner met an error"),
+        ("blank", "the scan broke off: the scanner was not ready"),
         ("cut", "the connection to the scanner broke off"),
         ("torn", "a page arrived incomplete"),
         ("hang", "the scanner did not answer in time (3 s for a page"),
-        ("error", "the scanner met an error (status 500"),
+        ("error", "the scan broke off: the scanner met an error"),
         ("no_document", "something that is no picture"),
-    ] {
+    ]
+    .map(|(fault, words)| async move {
         let scanner = Strict::new();
         scanner.order(json!({ "loaded": 5, fault: 3 })).await;
         let mut kiosk = Kiosk::new(config::Escl { page_seconds: seconds(3), ..scanner.settings() });
@@ -387,7 +389,8 @@ async fn what_arrived_before_a_fault_is_given_and_the_fault_is_said_in_words() {
         kiosk.order(Order::Start).await;
         kiosk.see_pages(&scanner.pages[..1]).await;
         kiosk.see_end(End::Paper).await;
-    }
+    });
+    futures_util::future::join_all(tried).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -451,13 +454,17 @@ async fn busy_scanner_is_asked_again_as_it_says_and_not_for_ever() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scanner_that_denies_a_page_before_it_has_it_is_asked_again() {
+async fn scanner_that_denies_a_page_before_it_has_it_is_asked_again_and_not_for_ever() {
     let scanner = Strict::new();
     scanner.order(json!({ "loaded": 1, "early": 2 })).await;
-    let mut kiosk = Kiosk::new(scanner.settings());
+    let mut kiosk = Kiosk::new(config::Escl { page_seconds: seconds(6), ..scanner.settings() });
     kiosk.order(Order::Start).await;
     kiosk.see_pages(&scanner.pages[..1]).await;
     kiosk.see_end(End::Paper).await;
+    scanner.order(json!({ "loaded": 1, "early": 1000 })).await;
+    kiosk.order(Order::Start).await;
+    kiosk.be_told("did not answer in time").await;
+    scanner.wait_for("DELETE", "200", 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -686,6 +693,12 @@ async fn real_server_gives_pages_from_its_glass_and_its_feeder() {
     println!("{:#?}", Escl::new(settings.clone(), 1).unwrap().probe().await);
     for tray in [Tray::Glass, Tray::Feeder] {
         let mut kiosk = Kiosk::new(config::Escl { tray, ..settings.clone() });
+        let mut state = kiosk.state.clone();
+        tokio::spawn(async move {
+            while state.changed().await.is_ok() {
+                println!("{:?}", *state.borrow_and_update());
+            }
+        });
         kiosk.be_ready().await;
         let begun = Instant::now();
         kiosk.order(Order::Start).await;
