@@ -53,7 +53,7 @@ const SEARCH: Duration = Duration::from_secs(3);
 /// TCP's own first repetitions come after 1 s and 3 s.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 
-/// How long a person is told what hindered the scan that they began.
+/// How long a person is told what hindered a scan, where the scanner itself does not go on to say it.
 const NOTICE: Duration = Duration::from_secs(5);
 
 /// A document scanner that speaks eSCL.
@@ -63,6 +63,8 @@ pub struct Escl {
     trust: Trust,
     limits: Limits,
     paper: Paper,
+    /// What hindered the last scan, and how long that is told.
+    notice: Option<(State, Instant)>,
 }
 
 /// A scanner that has been found.
@@ -134,7 +136,7 @@ impl Escl {
         let trust = Trust::new(pinned).map_err(|error| format!("TLS cannot be set up: {error}"))?;
         let limits =
             Limits { page_time: settings.page_time(), timeout: settings.timeout(), max_bytes };
-        Ok(Self { settings, url, trust, limits, paper: Paper::default() })
+        Ok(Self { settings, url, trust, limits, paper: Paper::default(), notice: None })
     }
 
     /// Asks the scanner what it is.
@@ -207,16 +209,46 @@ impl Escl {
     }
 
     /// Scans what a person wants to be scanned, wherever it lies.
-    async fn start(&mut self, port: &mut Port, scanner: &Scanner) -> Result<Option<State>, Fault> {
+    async fn start(&mut self, port: &mut Port, scanner: &Scanner) -> Result<(), Fault> {
         let status = scanner.client.status().await?;
         match self.place(&scanner.there, &status) {
             Ok(place) => self.scan(port, scanner, place).await,
-            Err(told) => Ok(Some(told)),
+            Err(hindrance) => {
+                self.tell(Some(hindrance));
+                Ok(())
+            }
         }
     }
 
-    /// Scans what lies there. Gives what hindered it, where a person can do something about it.
+    /// Scans what lies there.
     async fn scan(
+        &mut self,
+        port: &mut Port,
+        scanner: &Scanner,
+        place: Place,
+    ) -> Result<(), Fault> {
+        let scanned = self.pages(port, scanner, place).await;
+        self.tell(match &scanned {
+            Ok(hindrance) => hindrance.clone(),
+            Err(fault) => Some(fault.clone().into()),
+        });
+        scanned.map(|_| ())
+    }
+
+    fn tell(&mut self, hindrance: Option<State>) {
+        self.notice = hindrance.map(|state| (state, Instant::now() + NOTICE));
+    }
+
+    /// What a person is told, where the scanner is in this state.
+    fn told(&self, state: State) -> State {
+        match (&self.notice, state) {
+            (Some((notice, until)), State::Ready) if Instant::now() < *until => notice.clone(),
+            (_, state) => state,
+        }
+    }
+
+    /// Takes all pages. Gives what hindered it, where a person can do something about it at once.
+    async fn pages(
         &mut self,
         port: &mut Port,
         scanner: &Scanner,
@@ -364,26 +396,21 @@ impl PageSource for Escl {
         let by_feeder = self.settings.tray != Tray::Glass && scanner.there.has_feeder();
         let by_itself = by_feeder && self.settings.begin == Begin::Paper;
         let pause = if by_itself { LOOK } else { GLANCE };
-        let mut notice: Option<(State, Instant)> = None;
         loop {
-            let mut next = Instant::now() + pause;
             let status = scanner.client.status().await?;
             let state = status.state(by_feeder);
             if self.paper.look(status.feeder) && by_itself && state == State::Ready {
-                let told = self.scan(port, &scanner, Place::Feeder).await?;
-                notice = told.map(|state| (state, Instant::now() + NOTICE));
-                next = Instant::now() + pause;
+                self.scan(port, &scanner, Place::Feeder).await?;
             } else {
-                notice = notice.filter(|(_, until)| Instant::now() < *until);
-                port.set(notice.as_ref().map_or(state, |(notice, _)| notice.clone()));
+                port.set(self.told(state));
             }
+            let next = Instant::now() + pause;
             loop {
                 tokio::select! {
                     () = sleep_until(next) => break,
                     order = port.order() => match order {
                         Order::Start => {
-                            let told = self.start(port, &scanner).await?;
-                            notice = told.map(|state| (state, Instant::now() + NOTICE));
+                            self.start(port, &scanner).await?;
                             break;
                         }
                         Order::Done => port.end(End::Person).await,
