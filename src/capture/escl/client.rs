@@ -54,9 +54,9 @@ pub struct Client {
 
 /// What came of asking for a job.
 #[derive(Debug)]
-pub enum Asked {
-    /// It has begun, and is at this address.
-    Begun(Url),
+pub enum Asked<T> {
+    /// It has begun, and this leads to it.
+    Begun(T),
     /// The scanner is busy; it may be asked again after this time.
     Later(Duration),
     /// It cannot begin now; its status says why.
@@ -90,7 +90,7 @@ impl Client {
     }
 
     /// Asks for a job with these settings.
-    pub async fn ask(&self, ticket: Bytes) -> Result<Asked, Fault> {
+    pub async fn ask(&self, ticket: Bytes) -> Result<Asked<Url>, Fault> {
         let deadline = self.soon();
         let request = self.request(Method::POST, self.below("ScanJobs"));
         let request = request.header(CONTENT_TYPE, "text/xml").body(ticket);

@@ -4,7 +4,6 @@
 //! the scanner.
 
 use std::future::Future;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -21,26 +20,16 @@ pub struct Job {
     ended: bool,
 }
 
-/// What came of asking for a job.
-pub enum Began {
-    /// It has begun.
-    Job(Job),
-    /// The scanner is busy; it may be asked again after this time.
-    Later(Duration),
-    /// It cannot begin now; its status says why.
-    Refused,
-}
-
 impl Job {
     /// Asks for one. The answer is waited for even if nobody wants it any more: what begins late is
     /// deleted, too.
-    pub async fn begin(client: &Client, ticket: Bytes) -> Result<Began, Fault> {
+    pub async fn begin(client: &Client, ticket: Bytes) -> Result<Asked<Box<Self>>, Fault> {
         let client = client.clone();
         let asked = tokio::spawn(async move {
             Ok(match client.ask(ticket).await? {
-                Asked::Begun(url) => Began::Job(Self { client, url, ended: false }),
-                Asked::Later(pause) => Began::Later(pause),
-                Asked::Refused => Began::Refused,
+                Asked::Begun(url) => Asked::Begun(Box::new(Self { client, url, ended: false })),
+                Asked::Later(pause) => Asked::Later(pause),
+                Asked::Refused => Asked::Refused,
             })
         });
         asked.await.unwrap_or_else(|_| Err(broken()))

@@ -33,8 +33,8 @@ use url::Url;
 pub use discovery::{Found, discover};
 
 use self::capabilities::Capabilities;
-use self::client::{Client, Limits};
-use self::job::{Began, Job};
+use self::client::{Asked, Client, Limits};
+use self::job::Job;
 use self::pin::{Fingerprint, Trust};
 use self::settings::{Place, ticket};
 use self::status::{Device, EMPTY, Feeder, Status, Verdict};
@@ -330,14 +330,14 @@ impl Escl {
     }
 
     /// Begins a job, and asks again while the scanner is busy. `None` where it cannot begin.
-    async fn begin(&self, client: &Client, ticket: Bytes) -> Result<Option<Job>, Fault> {
+    async fn begin(&self, client: &Client, ticket: Bytes) -> Result<Option<Box<Job>>, Fault> {
         let deadline = Instant::now() + self.limits.page_time;
         loop {
             match Job::begin(client, ticket.clone()).await? {
-                Began::Job(job) => return Ok(Some(job)),
-                Began::Refused => return Ok(None),
-                Began::Later(pause) if Instant::now() + pause < deadline => sleep(pause).await,
-                Began::Later(_) => {
+                Asked::Begun(job) => return Ok(Some(job)),
+                Asked::Refused => return Ok(None),
+                Asked::Later(pause) if Instant::now() + pause < deadline => sleep(pause).await,
+                Asked::Later(_) => {
                     return Err(Fault::Failing(
                         "the scanner is busy with another scan: wait until it has finished, or \
                          cancel it at the scanner"
