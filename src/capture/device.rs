@@ -2,24 +2,54 @@
 
 use cic_kiosk::config::Config;
 
+use super::escl::Escl;
+use super::sane::Sane;
 use super::{Fault, PageSource, Port, Source};
 
 /// A device that is set up.
-pub enum Device {}
+pub enum Device {
+    /// A document scanner by eSCL.
+    Escl(Box<Escl>),
+    /// A document scanner through SANE.
+    Sane(Box<Sane>),
+}
 
 impl Device {
+    /// All that there can be.
+    pub const ALL: [Source; 3] = [Source::Camera, Source::Escl, Source::Sane];
+
+    /// Those that are enabled.
+    pub fn enabled(config: &Config) -> Vec<Source> {
+        let enabled = [config.camera.enabled, config.escl.enabled, config.sane.enabled];
+        Self::ALL
+            .into_iter()
+            .zip(enabled)
+            .filter_map(|(it, enabled)| enabled.then_some(it))
+            .collect()
+    }
+
     /// The one of this name, whether or not it is enabled.
     ///
     /// # Errors
     /// Which setting is wrong.
     pub fn named(name: Source, config: &Config) -> Result<Self, String> {
-        let _ = config;
-        Err(format!("{} is no device", name.as_str()))
+        Ok(match name {
+            Source::Escl => {
+                Self::Escl(Box::new(Escl::new(config.escl.clone(), config.limits.max_bytes)?))
+            }
+            Source::Sane => Self::Sane(Box::new(Sane::new(config.sane.clone()))),
+            Source::Camera | Source::Api | Source::Folder | Source::Submit => {
+                return Err(format!("{} is no device", name.as_str()));
+            }
+        })
     }
 }
 
 impl PageSource for Device {
-    async fn capture(&mut self, _: &mut Port) -> Result<(), Fault> {
-        match *self {}
+    async fn capture(&mut self, port: &mut Port) -> Result<(), Fault> {
+        match self {
+            Self::Escl(escl) => escl.capture(port).await,
+            Self::Sane(sane) => sane.capture(port).await,
+        }
     }
 }

@@ -374,13 +374,16 @@ impl Sources {
         self.0.iter().any(|handle| handle.source == source)
     }
 
-    /// Tells a source something. Without a name: to begin, the first one that is ready; anything
-    /// else, the one that has a scan. Whether there was one that took it.
+    /// Tells a source something. Without a name: the one that has a scan; where there is none, and it
+    /// is to begin, the first one that waits for that. Whether there was one that took it.
     pub fn order(&self, source: Option<Source>, order: Order) -> bool {
         let fits = |handle: &&Handle| match source {
             Some(source) => handle.source == source,
             None if handle.scan.borrow().is_some() => true,
-            None => order == Order::Start && *handle.state.borrow() == State::Ready,
+            None => {
+                let waits = matches!(*handle.state.borrow(), State::Ready | State::Asking(_));
+                order == Order::Start && waits
+            }
         };
         let with_scan = |handle: &&Handle| handle.scan.borrow().is_some();
         let fitting = || self.0.iter().filter(fits);

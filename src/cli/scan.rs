@@ -8,7 +8,7 @@ use tokio::runtime;
 use super::config::ConfigArgs;
 use super::table::write_columns;
 use super::{Outcome, print};
-use crate::capture::{Order, Source};
+use crate::capture::{Device, Order, Source};
 use crate::daemon::submit::Client;
 
 /// See how the daemon's camera and scanners are, and tell them to begin, to end, or to forget a scan
@@ -50,8 +50,7 @@ enum What {
 
 /// A device's name.
 pub fn device(name: &str) -> Result<Source, String> {
-    let devices = [Source::Camera, Source::Escl, Source::Sane];
-    devices
+    Device::ALL
         .into_iter()
         .find(|source| source.as_str() == name)
         .ok_or_else(|| "expected camera, escl or sane".to_owned())

@@ -7,15 +7,12 @@ use tokio::sync::{Mutex, watch};
 use super::Daemon;
 use super::session::Session;
 use super::supervisor::Failure;
-use crate::capture::{self, Handle, PageSource, Port, Source, Sources, keep_at_work};
-
-/// All of them.
-const DEVICES: [Source; 3] = [Source::Camera, Source::Escl, Source::Sane];
+use crate::capture::{Device, Handle, Port, Source, Sources, Tally, keep_at_work};
 
 impl Daemon {
     /// Begins to capture with the devices that are set up.
     pub(super) async fn start_devices(&self) -> Result<Sources, Failure> {
-        let interrupted = self.outbox.complete_interrupted(&DEVICES).await?;
+        let interrupted = self.outbox.complete_interrupted(&Device::ALL).await?;
         if interrupted > 0 {
             log::warn!(
                 "{interrupted} scans were interrupted by the end of the program; what there is of \
@@ -24,13 +21,16 @@ impl Daemon {
         }
         let config = Arc::clone(&self.settings.borrow());
         let mut handles = Vec::new();
+        for name in Device::enabled(&config) {
+            handles.push(self.start_device(name, Device::named(name, &config)?));
+        }
         Ok(Sources::new(handles))
     }
 
-    fn start_device(&self, name: Source, source: impl PageSource) -> Handle {
+    fn start_device(&self, name: Source, device: Device) -> Handle {
         let (port, outlet) = Port::new(self.stop.clone());
         let shown = watch::Sender::default();
-        let tally = Arc::default();
+        let tally: Arc<Tally> = Arc::default();
         let handle = Handle {
             source: name,
             state: outlet.state,
@@ -41,6 +41,7 @@ impl Daemon {
         let session = Session {
             source: name,
             events: outlet.events,
+            state: handle.state.clone(),
             outbox: self.outbox.clone(),
             ahead: self.ahead.clone(),
             settings: self.settings.subscribe(),
@@ -50,12 +51,12 @@ impl Daemon {
             open: None,
         };
         // What a worker that begins anew goes on with.
-        let work = Arc::new(Mutex::new((source, port, session)));
+        let work = Arc::new(Mutex::new((device, port, session)));
         self.supervisor.start(name.as_str(), move |_| {
             let work = Arc::clone(&work);
             async move {
-                let (source, port, session) = &mut *work.lock().await;
-                tokio::join!(keep_at_work(source, name, port), session.run());
+                let (device, port, session) = &mut *work.lock().await;
+                tokio::join!(keep_at_work(device, name, port), session.run());
                 Ok(())
             }
         });

@@ -37,6 +37,11 @@ impl Figures {
         Self { supervisor, link, desk, sources, outbox, status }
     }
 
+    /// How the connection with the broker is.
+    pub fn link(&self) -> watch::Receiver<LinkState> {
+        self.link.clone()
+    }
+
     /// From now on these sources are told of.
     pub fn watch(&self, sources: Sources) {
         self.sources.get_or_init(|| sources);

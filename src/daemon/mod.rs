@@ -43,13 +43,13 @@ use crate::http::{self, Api, Kiosk, router};
 use crate::keys::KeyStore;
 use crate::mqtt::{Dial, LinkState, Publisher, Topics};
 use crate::outbox::{Outbox, SealingKeys, Source};
+use crate::panel;
 use crate::reading::Reader;
 use crate::scan::Desk;
 use crate::signals::{Signals, Wish};
 use ahead::ReadAhead;
 use figures::Figures;
 use folder::Folder;
-use session::Session;
 use submit::Socket;
 use supervisor::{Failure, Pulse, Supervisor};
 use worker::Worker;
@@ -158,6 +158,7 @@ impl Daemon {
         self.start_readers();
         let sources = self.start_devices().await?;
         figures.watch(sources.clone());
+        self.start_panel(sources.clone(), &figures);
         self.start_socket(sources)?;
         self.start_folder()?;
         self.start_keeper(figures.clone());
@@ -287,6 +288,18 @@ impl Daemon {
             async move { socket.serve(outbox, sources, max_bytes, stop).await }
         });
         Ok(())
+    }
+
+    fn start_panel(&self, sources: Sources, figures: &Figures) {
+        let settings = self.settings.borrow().panel.clone();
+        if settings.chip.is_none() {
+            return;
+        }
+        let (link, stop) = (figures.link(), self.stop.clone());
+        self.supervisor.start("panel", move |_| {
+            let panel = panel::run(settings.clone(), sources.clone(), link.clone(), stop.clone());
+            async move { Ok(panel.await?) }
+        });
     }
 
     fn start_folder(&self) -> Result<(), Failure> {

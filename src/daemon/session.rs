@@ -6,7 +6,7 @@
 //! - A picture that is not good enough is kept until a better one of the same page takes its place,
 //!   and costs no reading until it is clear that none will.
 //! - A scan ends when its source or a person says so, or when nothing has come for
-//!   `capture.idle_seconds`.
+//!   `capture.idle_seconds`. While its source is at work, or waits for a person, that takes longer.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -22,11 +22,15 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::ahead::ReadAhead;
-use crate::capture::{Captured, End, Event, Look, OpenScan, Source, Taken, Tally};
+use crate::capture::{Captured, End, Event, Look, OpenScan, Source, State, Taken, Tally};
 use crate::outbox::{Notes, Outbox, OutboxError};
 
 /// Between two questions to an outbox that does not take a page.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// So many times `capture.idle_seconds` a scan is kept open by a source that is at work, or waits for
+/// a person: nobody comes back to a jam that has been there for so long.
+const MOST_IDLE: u32 = 10;
 
 /// What a session works with.
 pub struct Session {
@@ -34,6 +38,8 @@ pub struct Session {
     pub source: Source,
     /// They come here.
     pub events: mpsc::Receiver<Event>,
+    /// How their source is.
+    pub state: watch::Receiver<State>,
     /// Where they are safe.
     pub outbox: Outbox,
     /// Reads them before their scan is complete.
@@ -54,6 +60,8 @@ pub struct Session {
 pub struct Open {
     id: Ulid,
     sheets: Vec<Sheet>,
+    /// When the last page came.
+    since: Instant,
     idle_at: Instant,
 }
 
@@ -81,7 +89,7 @@ impl Session {
             };
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = idle => self.end(End::Person).await,
+                () = idle => self.idle().await,
                 event = self.events.recv() => match event {
                     Some(Event::Page(captured, became)) => {
                         let taken = self.take(captured).await;
@@ -92,6 +100,17 @@ impl Session {
                     None => return self.stop.cancelled().await,
                 }
             }
+        }
+    }
+
+    async fn idle(&mut self) {
+        let idle = self.settings.borrow().capture.idle_time();
+        let works = matches!(*self.state.borrow(), State::Busy | State::Asking(_));
+        match &mut self.open {
+            Some(open) if works && open.since.elapsed() < idle * MOST_IDLE => {
+                open.idle_at = Instant::now() + idle;
+            }
+            _ => self.end(End::Person).await,
         }
     }
 
@@ -121,7 +140,9 @@ impl Session {
         if let Some(index) = before
             && !self.sheets()[index].awaited
         {
-            self.postpone_end(settings.capture.idle_time());
+            if let Some(open) = &mut self.open {
+                open.postpone_end(settings.capture.idle_time());
+            }
             return Taken::Same;
         }
         let bytes = picture.len();
@@ -142,9 +163,9 @@ impl Session {
             findings = look.findings.len(), again = before.is_some();
             "page captured"
         );
-        let idle_at = Instant::now() + settings.capture.idle_time();
-        let open = self.open.get_or_insert_with(|| Open { id: scan, sheets: Vec::new(), idle_at });
-        open.idle_at = idle_at;
+        let idle = settings.capture.idle_time();
+        let open = self.open.get_or_insert_with(|| Open::new(scan));
+        open.postpone_end(idle);
         if before.is_none() {
             open.sheets.push(Sheet::new(look.likeness));
         }
@@ -244,12 +265,6 @@ impl Session {
         self.show(None);
     }
 
-    fn postpone_end(&mut self, idle: Duration) {
-        if let Some(open) = &mut self.open {
-            open.idle_at = Instant::now() + idle;
-        }
-    }
-
     fn sheets(&self) -> &[Sheet] {
         self.open.as_ref().map_or(&[], |open| &open.sheets)
     }
@@ -279,6 +294,16 @@ impl Session {
 }
 
 impl Open {
+    fn new(id: Ulid) -> Self {
+        Self { id, sheets: Vec::new(), since: Instant::now(), idle_at: Instant::now() }
+    }
+
+    /// Something has come.
+    fn postpone_end(&mut self, idle: Duration) {
+        self.since = Instant::now();
+        self.idle_at = self.since + idle;
+    }
+
     fn ask(&self) -> Option<String> {
         let (index, sheet) = self.sheets.iter().enumerate().find(|(_, sheet)| sheet.awaited)?;
         let finding = sheet.findings.first()?;

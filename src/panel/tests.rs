@@ -40,6 +40,7 @@ impl Told {
             state: state.subscribe(),
             scan: scan.subscribe(),
             orders: sender,
+            tally: Default::default(),
         };
         Self { sources: Sources::new(vec![handle]), state, _scan: scan, orders }
     }

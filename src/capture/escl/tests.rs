@@ -184,7 +184,9 @@ impl Kiosk {
                 };
             }
         });
-        let work = tokio::spawn(keep_at_work(source, Source::Escl, port));
+        let (mut source, mut port) = (source, port);
+        let work =
+            tokio::spawn(async move { keep_at_work(&mut source, Source::Escl, &mut port).await });
         Self { seen, state, orders, stop, work }
     }
 

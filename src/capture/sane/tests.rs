@@ -68,9 +68,9 @@ impl Scanner {
 
     fn capture(&self) -> (Outlet, CancellationToken) {
         let stop = CancellationToken::new();
-        let (port, outlet) = Port::new(stop.clone());
-        let source = Sane { settings: self.settings.clone(), place: self.pages() };
-        tokio::spawn(keep_at_work(source, Source::Sane, port));
+        let (mut port, outlet) = Port::new(stop.clone());
+        let mut source = Sane { settings: self.settings.clone(), place: self.pages() };
+        tokio::spawn(async move { keep_at_work(&mut source, Source::Sane, &mut port).await });
         (outlet, stop)
     }
 

@@ -23,6 +23,7 @@ struct Fixture {
     events: mpsc::Sender<Event>,
     shown: watch::Receiver<Option<OpenScan>>,
     settings: watch::Sender<Arc<Config>>,
+    state: watch::Sender<State>,
     stop: CancellationToken,
     _folder: tempfile::TempDir,
 }
@@ -40,11 +41,13 @@ impl Fixture {
         let settings = watch::Sender::new(Arc::new(config));
         let desk = Arc::new(Desk::new(outbox.clone(), settings.subscribe(), None));
         let (events, received) = mpsc::channel(1);
+        let state = watch::Sender::new(State::Ready);
         let shown = watch::Sender::default();
         let stop = CancellationToken::new();
         let mut session = Session {
             source,
             events: received,
+            state: state.subscribe(),
             outbox: outbox.clone(),
             ahead: ReadAhead::new(reader, desk),
             settings: settings.subscribe(),
@@ -54,7 +57,7 @@ impl Fixture {
             open: None,
         };
         tokio::spawn(async move { session.run().await });
-        Self { outbox, events, shown: shown.subscribe(), settings, stop, _folder: folder }
+        Self { outbox, events, shown: shown.subscribe(), settings, state, stop, _folder: folder }
     }
 
     async fn give(&self, picture: Vec<u8>) -> Taken {
@@ -206,6 +209,17 @@ async fn feeder_may_hold_two_sheets_that_are_alike() {
 async fn scan_ends_when_nothing_comes_any_more() {
     let fixture = Fixture::new(Source::Camera, 1);
     assert_eq!(fixture.give(sharp(1)).await, Taken::Kept);
+    assert_eq!(fixture.complete().await.0.0.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scan_does_not_end_while_its_source_waits_for_a_person() {
+    let fixture = Fixture::new(Source::Escl, 1);
+    fixture.state.send_replace(State::Asking("The paper is jammed.".to_owned()));
+    assert_eq!(fixture.give(sharp(1)).await, Taken::Kept);
+    sleep(Duration::from_millis(2500)).await;
+    assert!(fixture.outbox.take(3).await.unwrap().is_none());
+    fixture.state.send_replace(State::Ready);
     assert_eq!(fixture.complete().await.0.0.len(), 1);
 }
 
