@@ -9,6 +9,7 @@
 
 mod camera;
 mod escl;
+mod folder;
 mod sane;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
+pub use self::folder::HotFolder;
 pub use crate::outbox::Source;
 
 /// The pause before a source that failed is tried again: from the first, doubled each time, to the
