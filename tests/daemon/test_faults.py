@@ -618,10 +618,12 @@ def test_files_whose_scans_ended_while_the_kiosk_was_off_are_put_away_at_the_sta
     done.rename(kiosk.inbox / f".{scan_id}.taken-{done.name.split('-', 1)[1]}")
     # And one that was never accepted.
     other = new_papers(1)[0]
-    other.put(kiosk.inbox, f".01KJWNSTC00000000000000000.taken-{MARK}.pdf")
+    its_scan = scan_id[:-1] + ("0" if scan_id[-1] != "0" else "1")
+    other.put(kiosk.inbox, f".{its_scan}.taken-{MARK}.pdf")
     kiosk.start()
+    branch.listener.wait_for([its_scan])
     until(lambda: len(list((kiosk.inbox / "done").iterdir())) == 2)
-    assert done.exists() and len(branch.listener.results) == 2
+    assert done.exists() and set(branch.listener.results) == {scan_id, its_scan}
     assert other.code in codes(branch.listener)
 
 
