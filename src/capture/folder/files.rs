@@ -87,6 +87,9 @@ struct Seen {
     since: Instant,
 }
 
+/// When a file was last written to, and its name.
+type Aged = ((i64, i64), OsString);
+
 /// A folder that files are dropped into.
 pub struct Files {
     path: PathBuf,
@@ -165,7 +168,7 @@ impl Files {
     }
 
     /// What there is to take, each with its age; reads no more than it can hold.
-    fn find(&mut self) -> Result<(Look, Vec<((i64, i64), OsString)>), Fault> {
+    fn find(&mut self) -> Result<(Look, Vec<Aged>), Fault> {
         let failed = |error: io::Error| fault("listed", &error);
         let hints = self.eyes.take_hints();
         let (mut look, mut complete) = (Look::default(), Vec::new());
