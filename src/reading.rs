@@ -275,7 +275,7 @@ fn load(reading: &Reading, threads: usize) -> Result<Models, BoxError> {
 }
 
 /// The folder of the models, and ONNX Runtime's library.
-fn places(reading: &Reading) -> Result<(PathBuf, PathBuf), BoxError> {
+pub fn places(reading: &Reading) -> Result<(PathBuf, PathBuf), BoxError> {
     let folder = match &reading.models {
         Some(folder) => folder.clone(),
         None => beside_program(&[&format!("models/{MANIFEST}")])

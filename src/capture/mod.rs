@@ -10,6 +10,7 @@
 mod camera;
 mod device;
 mod escl;
+mod folder;
 mod look;
 mod sane;
 
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 pub use device::Device;
+pub use folder::HotFolder;
 pub use look::Look;
 
 pub use crate::outbox::Source;
@@ -82,6 +84,11 @@ impl From<Fault> for State {
 }
 
 impl State {
+    /// Of a source that has not begun.
+    pub fn unknown() -> Self {
+        Self::Absent("it is being looked for".to_owned())
+    }
+
     /// Whether the source does, or can do, its work.
     pub fn is_well(&self) -> bool {
         matches!(self, Self::Ready | Self::Busy | Self::Asking(_))
@@ -191,7 +198,7 @@ impl Port {
         // One page at a time: a source gets no further ahead than what is safe.
         let (events, received) = mpsc::channel(1);
         let (orders, ordered) = mpsc::channel(ORDERS);
-        let state = watch::Sender::new(State::Absent("it is being looked for".to_owned()));
+        let state = watch::Sender::new(State::unknown());
         let preview = watch::Sender::default();
         let outlet = Outlet {
             events: received,

@@ -59,6 +59,7 @@ enum Command {
     Outbox(outbox::Outbox),
     Cloud(cloud::Cloud),
     Config(config::Config),
+    Doctor(doctor::Doctor),
 }
 
 /// Does what the command line says.
@@ -81,6 +82,7 @@ pub fn run() -> ExitCode {
         Command::Outbox(outbox) => outbox.run(),
         Command::Cloud(cloud) => cloud.run(),
         Command::Config(config) => config.run(),
+        Command::Doctor(doctor) => doctor.run(),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -126,10 +126,15 @@ impl Default for Kiosk {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Folder {
-    /// Where; without it no folder is looked at. A document that was accepted is removed from it.
+    /// Where; without it no folder is looked at. What was read is moved to `done` there, what cannot
+    /// be read to `failed`, with a reason beside it.
     pub watch: Option<PathBuf>,
-    /// Seconds that a file must have stayed as it is before it counts as complete. Default 2.
+    /// Seconds that a file must have stayed as it is before it counts as complete, unless the kernel
+    /// says that it was closed, or moved in. Default 2.
     pub settle_seconds: NonZeroU32,
+    /// Days that files stay in `done`; they are customers' papers as they came. 0 erases a file as
+    /// soon as it was read. Default 7.
+    pub keep_days: u32,
 }
 
 impl Folder {
@@ -137,11 +142,16 @@ impl Folder {
     pub fn settle_time(&self) -> Duration {
         Duration::from_secs(self.settle_seconds.get().into())
     }
+
+    /// How long files stay in `done`.
+    pub fn keep_time(&self) -> Duration {
+        Duration::from_secs(24 * 60 * 60 * u64::from(self.keep_days))
+    }
 }
 
 impl Default for Folder {
     fn default() -> Self {
-        Self { watch: None, settle_seconds: positive(2) }
+        Self { watch: None, settle_seconds: positive(2), keep_days: 7 }
     }
 }
 

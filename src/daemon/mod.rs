@@ -12,12 +12,11 @@
 //! - SIGTERM ends it within `kiosk.drain_seconds`. What is not done by then is still to do.
 
 mod ahead;
-mod devices;
 mod figures;
-mod folder;
 mod orders;
 mod reload;
 mod session;
+mod sources;
 pub mod submit;
 mod supervisor;
 mod systemd;
@@ -30,10 +29,10 @@ use std::time::Duration;
 use cic_kiosk::config::{Config, Mqtt, Name};
 use jiff::Timestamp;
 use tokio::runtime;
-use tokio::sync::watch;
-use tokio::task::spawn_blocking;
+use tokio::sync::{broadcast, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
 
 use crate::capture::Sources;
 use crate::cloud::Cloud;
@@ -42,16 +41,15 @@ use crate::http::server::Listening;
 use crate::http::{self, Api, Kiosk, router};
 use crate::keys::KeyStore;
 use crate::mqtt::{Dial, LinkState, Publisher, Topics};
-use crate::outbox::{Outbox, SealingKeys, Source};
+use crate::outbox::{Outbox, SealingKeys};
 use crate::panel;
 use crate::reading::Reader;
 use crate::scan::Desk;
 use crate::signals::{Signals, Wish};
 use ahead::ReadAhead;
 use figures::Figures;
-use folder::Folder;
 use submit::Socket;
-use supervisor::{Failure, Pulse, Supervisor};
+use supervisor::{Failure, Supervisor};
 use worker::Worker;
 
 /// Reads the configuration, at the start and whenever it is to be read again.
@@ -65,6 +63,10 @@ const TIDY: Duration = Duration::from_secs(60);
 
 /// A look at the outbox, or a change of it, on a slow disk.
 const DISK: Duration = Duration::from_secs(60);
+
+/// Ends of scans that are remembered for who is late to hear of them; who has missed some asks the
+/// outbox.
+const ENDED: usize = 1024;
 
 /// For work that does not end when the program does: it is given up.
 const GIVEN_UP: Duration = Duration::from_millis(500);
@@ -112,6 +114,8 @@ struct Daemon {
     reader: Arc<Reader>,
     desk: Arc<Desk>,
     ahead: ReadAhead,
+    /// Tells of each scan that is done with.
+    ended: broadcast::Sender<Ulid>,
     /// Nothing new is begun when this is cancelled, ...
     stop: CancellationToken,
     /// ... and nothing is finished any more when this is.
@@ -140,6 +144,7 @@ impl Daemon {
             reader,
             desk,
             ahead,
+            ended: broadcast::Sender::new(ENDED),
             supervisor: Supervisor::new(stop.clone()),
             stop,
             give_up: CancellationToken::new(),
@@ -156,11 +161,10 @@ impl Daemon {
         let figures = self.start_publisher();
         let api = self.start_http(&figures).await?;
         self.start_readers();
-        let sources = self.start_devices().await?;
+        let sources = self.start_sources().await?;
         figures.watch(sources.clone());
         self.start_panel(sources.clone(), &figures);
         self.start_socket(sources)?;
-        self.start_folder()?;
         self.start_keeper(figures.clone());
 
         let address = api.as_ref().map(|(_, address)| address.as_str());
@@ -269,6 +273,7 @@ impl Daemon {
             settings: self.settings.subscribe(),
             stop: self.stop.clone(),
             give_up: self.give_up.clone(),
+            ended: self.ended.clone(),
         };
         for _ in 0..self.reader.threads() {
             let worker = worker.clone();
@@ -300,19 +305,6 @@ impl Daemon {
             let panel = panel::run(settings.clone(), sources.clone(), link.clone(), stop.clone());
             async move { Ok(panel.await?) }
         });
-    }
-
-    fn start_folder(&self) -> Result<(), Failure> {
-        let config = Arc::clone(&self.settings.borrow());
-        let max_bytes = config.limits.max_bytes;
-        let Some(path) = config.folder.watch.clone() else { return Ok(()) };
-        let (outbox, stop) = (self.outbox.clone(), self.stop.clone());
-        let settles = config.folder.settle_time();
-        self.supervisor.start("folder", move |pulse| {
-            let folder = Folder::new(&path, settles, max_bytes);
-            watch_folder(folder, outbox.clone(), stop.clone(), pulse)
-        });
-        Ok(())
     }
 
     fn start_keeper(&self, figures: Figures) {
@@ -414,50 +406,5 @@ async fn watch_over(supervisor: Supervisor) {
         }
         told = stuck;
         sleep(every).await;
-    }
-}
-
-/// Takes in what is in a folder, until it is told to stop.
-async fn watch_folder(
-    folder: Folder,
-    outbox: Outbox,
-    stop: CancellationToken,
-    pulse: Pulse,
-) -> Result<(), Failure> {
-    let mut folder = folder;
-    let mut looks = interval(folder::LOOK);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            _ = looks.tick() => {}
-        }
-        // While nothing is accepted, files stay as they are.
-        if let Err(error) = outbox.accepts().await {
-            log::debug!("the folder waits: {error}");
-            continue;
-        }
-        // A network share may not answer: that must not hold up the other workers.
-        let (back, taken) = spawn_blocking(move || {
-            let taken = folder.take();
-            (folder, taken)
-        })
-        .await?;
-        folder = back;
-        for taken in taken? {
-            if stop.is_cancelled() {
-                return Ok(());
-            }
-            let _busy = pulse.busy(DISK);
-            let Some(document) = folder.read(&taken)? else { continue };
-            let bytes = document.len();
-            let now = Timestamp::now();
-            if let Err(error) = outbox.accept(taken.scan, Source::Folder, now, document).await {
-                log::warn!(scan_id:% = taken.scan; "a file in the folder has to wait: {error}");
-                break;
-            }
-            log::info!(scan_id:% = taken.scan, source = "folder", bytes; "accepted");
-            folder.remove(&taken)?;
-        }
     }
 }

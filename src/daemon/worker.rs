@@ -11,7 +11,7 @@ use std::time::Duration;
 use cic_kiosk::config::Config;
 use cic_kiosk::report::schema::{Answer, ErrorCode};
 use cic_kiosk::stage::Stage;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +46,8 @@ pub struct Worker {
     pub stop: CancellationToken,
     /// and nothing is finished any more when this is.
     pub give_up: CancellationToken,
+    /// Hears of each scan that is done with, whatever became of it.
+    pub ended: broadcast::Sender<Ulid>,
 }
 
 impl Worker {
@@ -117,8 +119,14 @@ impl Worker {
         log::error!(scan_id:% = scan.id, attempt; "not read: {failure}");
         if attempt >= settings.kiosk.attempts.get() {
             self.outbox.bury_document(scan.id, &failure).await?;
+            self.tell_end(&scan);
         }
         Ok(())
+    }
+
+    /// There may be nobody who waits for it.
+    fn tell_end(&self, scan: &Scan) {
+        let _ = self.ended.send(scan.id);
     }
 
     /// Puts the result in its document's place, however long the disk may take to be well again.
@@ -126,7 +134,10 @@ impl Worker {
         let payload = self.desk.payload(answer);
         while !self.give_up.is_cancelled() {
             match self.outbox.finish(scan.id, payload.clone()).await {
-                Ok(_) => return,
+                Ok(_) => {
+                    self.tell_end(scan);
+                    return;
+                }
                 // Somebody has purged it.
                 Err(error @ OutboxError::Unknown { .. }) => {
                     log::warn!(scan_id:% = scan.id; "{error}");

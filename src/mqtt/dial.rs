@@ -99,7 +99,10 @@ impl Dial {
     }
 
     /// With its own provider, so that it depends on nothing that is set for the whole process.
-    fn tls(&self) -> Result<ClientConfig, Failure> {
+    ///
+    /// # Errors
+    /// For what the files that it needs should be and are not.
+    pub fn tls(&self) -> Result<ClientConfig, Failure> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

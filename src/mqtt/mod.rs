@@ -26,6 +26,7 @@ mod dial;
 mod embedded;
 mod failure;
 mod presence;
+mod probe;
 mod publisher;
 mod queue;
 mod topics;
@@ -35,6 +36,7 @@ pub use address::BrokerAddress;
 pub use client::{Subscriber, forget_session, publish};
 pub use dial::Dial;
 pub use embedded::start_broker;
+pub use probe::probe;
 pub use publisher::{LinkState, Publisher};
 pub use topics::Topics;
 

@@ -41,7 +41,15 @@ impl Topics {
     /// A colon parts the names, which hold none: `a-b` and `c` are not `a` and `b-c`. What is
     /// longer than every broker must accept is hashed, and has no colon.
     pub fn client_id(&self) -> String {
-        let id = format!("{}:{}", self.branch, self.kiosk);
+        Self::identifier(format!("{}:{}", self.branch, self.kiosk))
+    }
+
+    /// For a connection beside that one.
+    pub fn doctors_client_id(&self) -> String {
+        Self::identifier(format!("{}:{}:doctor", self.branch, self.kiosk))
+    }
+
+    fn identifier(id: String) -> String {
         if id.len() <= MAX_CLIENT_ID {
             return id;
         }

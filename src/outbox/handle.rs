@@ -412,7 +412,11 @@ impl Outbox {
         self.inner.writer.change(bytes, work).await
     }
 
-    async fn read<T: Send + 'static>(
+    pub(super) fn keys(&self) -> SealingKeys {
+        self.inner.keys.clone()
+    }
+
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, OutboxError> {

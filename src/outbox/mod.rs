@@ -30,6 +30,7 @@
 //! it (`secure_delete`) would double what is written to a flash disk, and could promise nothing there.
 
 mod console;
+mod fate;
 mod file;
 mod handle;
 mod link;
@@ -57,6 +58,7 @@ use serde::Serialize;
 use ulid::Ulid;
 
 pub use console::{Console, Entry, Resealed, Which};
+pub use fate::Fate;
 pub use pages::Notes;
 pub use seal::{KeyId, SealingKeys, fresh_key};
 

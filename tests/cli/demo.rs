@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use crate::kiosk::{data, kiosk, run};
 
 /// Ends when the test does.
-struct Peer(Child);
+pub struct Peer(Child);
 
 impl Drop for Peer {
     fn drop(&mut self) {
@@ -95,7 +95,7 @@ fn what_is_no_report_is_not_published() {
 }
 
 /// A mosquitto of our own on a port that was free a moment ago, with its log of subscriptions.
-fn mosquitto(folder: &Path) -> (u16, mpsc::Receiver<String>, Peer) {
+pub fn mosquitto(folder: &Path) -> (u16, mpsc::Receiver<String>, Peer) {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
         .expect("a port")

@@ -7,6 +7,7 @@ mod bad_input;
 mod cloud;
 mod config;
 mod demo;
+mod doctor;
 mod eval;
 mod extract;
 mod keys;

@@ -6,7 +6,7 @@ once, under one scan id, saying what is on the paper.
 
 What is not promised, and why:
 - Who was not told cannot know: the document may have been accepted, or not. It arrives once or never.
-- A file in the hot folder is accepted before it is removed. When the power fails between the two, it is still there
+- A file in the hot folder is accepted before it is put away. When the power fails between the two, it is still there
   afterwards and is accepted once more, under another id. The other way round it would be lost.
 - A result may come several times: it is sent again until the broker has acknowledged it. It says the same each time.
 
@@ -95,7 +95,7 @@ class Load:
         self.over.wait(dice.uniform(0, 0.1))
 
     def by_folder(self, dice: random.Random):
-        if len(list(self.kiosk.inbox.iterdir())) >= MOST_FILES:
+        if len(list(self.kiosk.inbox.glob("*.pdf"))) >= MOST_FILES:
             self.over.wait(0.05)
             return
         paper = self._paper(dice)

@@ -577,10 +577,62 @@ def test_file_that_is_too_large_is_put_aside_and_holds_nothing_up(open_branch, n
     large = kiosk.drop(new_paper(filling=200_000))
     small = kiosk.drop(new_paper())
     until(lambda: not large.exists() and not small.exists())
-    assert [path.name for path in (kiosk.inbox / "refused").iterdir()] == [large.name]
+    [failed] = until(lambda: list((kiosk.inbox / "failed").glob("*.pdf")))
+    assert failed.name.endswith(large.name)
+    reason = failed.with_name(failed.name + ".reason.txt").read_text(encoding="utf-8")
+    assert "100000 are allowed" in reason and is_a_sentence(reason)
     until(lambda: len(branch.listener.results) == 1)
-    refused = kiosk.submit(kiosk.inbox / "refused" / large.name)
+    refused = kiosk.submit(failed)
     assert refused.status == 1 and "large" in refused.complaint
+
+
+def test_file_that_was_read_goes_to_done_under_its_scans_id(branch, new_paper):
+    paper = new_paper()
+    path = branch.kiosk.drop(paper)
+    [scan_id] = until(lambda: list(branch.listener.results))
+    done = branch.kiosk.inbox / "done" / f"{scan_id}-{path.name}"
+    until(done.exists)
+    assert done.read_bytes() == paper.content
+    assert [entry.name for entry in branch.kiosk.inbox.iterdir()] == ["done"]
+
+
+def test_file_that_is_no_report_goes_to_failed_after_it_was_published_as_such(branch):
+    path = branch.kiosk.inbox / f"{MARK}.pdf"
+    path.write_bytes(pdf([["Nothing of interest"]]))
+    [(scan_id, [payload])] = until(lambda: list(branch.listener.results.items()))
+    assert json.loads(payload)["errorCode"] == "1"
+    failed = branch.kiosk.inbox / "failed" / f"{scan_id}-{path.name}"
+    until(failed.exists)
+    assert is_a_sentence(failed.with_name(failed.name + ".reason.txt").read_text(encoding="utf-8"))
+
+
+def test_files_whose_scans_ended_while_the_kiosk_was_off_are_put_away_at_the_start(open_branch, new_papers):
+    branch = open_branch()
+    kiosk = branch.kiosk
+    kiosk.start()
+    kiosk.drop(new_papers(1)[0])
+    [scan_id] = until(lambda: list(branch.listener.results))
+    [done] = until(lambda: list((kiosk.inbox / "done").iterdir()))
+    kiosk.kill()
+    # As if the power had failed just before.
+    done.rename(kiosk.inbox / f".{scan_id}.taken-{done.name.split('-', 1)[1]}")
+    # And one that was never accepted.
+    other = new_papers(1)[0]
+    its_scan = scan_id[:-1] + ("0" if scan_id[-1] != "0" else "1")
+    other.put(kiosk.inbox, f".{its_scan}.taken-{MARK}.pdf")
+    kiosk.start()
+    branch.listener.wait_for([its_scan])
+    until(lambda: len(list((kiosk.inbox / "done").iterdir())) == 2)
+    assert done.exists() and set(branch.listener.results) == {scan_id, its_scan}
+    assert other.code in codes(branch.listener)
+
+
+def test_file_is_erased_at_once_where_none_is_to_be_kept(open_branch, new_paper):
+    branch = open_branch(folder={"keep_days": 0})
+    branch.kiosk.start()
+    branch.kiosk.drop(new_paper())
+    until(lambda: branch.listener.results)
+    until(lambda: not list(branch.kiosk.inbox.iterdir()))
 
 
 def test_folder_that_is_missing_is_told_and_used_as_soon_as_it_is_there(open_branch, new_paper):

@@ -1,17 +1,20 @@
-//! The devices that pages are captured with, at work.
+//! The devices that pages are captured with, and the hot folder, at work.
 
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, watch};
+use cic_kiosk::config::Config;
+use tokio::sync::{Mutex, mpsc, watch};
 
 use super::Daemon;
 use super::session::Session;
 use super::supervisor::Failure;
-use crate::capture::{Device, Handle, Port, Source, Sources, Tally, keep_at_work};
+use crate::capture::{
+    Device, Handle, HotFolder, Port, Source, Sources, State, Tally, keep_at_work,
+};
 
 impl Daemon {
-    /// Begins to capture with the devices that are set up.
-    pub(super) async fn start_devices(&self) -> Result<Sources, Failure> {
+    /// Begins to take in what devices capture and what is dropped into the folder.
+    pub(super) async fn start_sources(&self) -> Result<Sources, Failure> {
         let interrupted = self.outbox.complete_interrupted(&Device::ALL).await?;
         if interrupted > 0 {
             log::warn!(
@@ -24,7 +27,30 @@ impl Daemon {
         for name in Device::enabled(&config) {
             handles.push(self.start_device(name, Device::named(name, &config)?));
         }
+        handles.extend(config.folder.watch.is_some().then(|| self.start_folder(&config)));
         Ok(Sources::new(handles))
+    }
+
+    /// The folder takes no orders: each of its files is a scan.
+    fn start_folder(&self, config: &Config) -> Handle {
+        let state = watch::Sender::new(State::unknown());
+        let handle = Handle {
+            source: Source::Folder,
+            state: state.subscribe(),
+            scan: watch::Sender::default().subscribe(),
+            orders: mpsc::channel(1).0,
+            tally: Arc::default(),
+        };
+        let folder = HotFolder {
+            settings: config.folder.clone(),
+            limits: config.limits.clone(),
+            outbox: self.outbox.clone(),
+            ended: self.ended.clone(),
+            state,
+            stop: self.stop.clone(),
+        };
+        self.supervisor.start("folder", move |_| folder.clone().work());
+        handle
     }
 
     fn start_device(&self, name: Source, device: Device) -> Handle {
