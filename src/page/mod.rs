@@ -12,6 +12,7 @@ mod budget;
 mod decode;
 mod gate;
 mod inflate;
+mod likeness;
 mod pdf;
 mod quality;
 mod straighten;
@@ -26,7 +27,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use gate::{Finding, Gate};
+pub use likeness::Likeness;
 pub use quality::Quality;
+pub use straighten::Paper;
 
 use crate::text::PageText;
 
@@ -165,7 +168,12 @@ impl Page {
         let straight = straighten(picture);
         let size = (straight.image.width(), straight.image.height());
         let quality = Quality::measure(&straight.preview, size);
-        let quality = Quality { skew: straight.skew, cut: straight.cut, ..quality };
+        let quality = Quality {
+            skew: straight.skew,
+            cut: straight.cut,
+            cut_off: straight.cut_off,
+            ..quality
+        };
         Self { index, image: straight.image, text: None, quality }
     }
 
