@@ -29,6 +29,7 @@ use thiserror::Error;
 pub use gate::{Finding, Gate};
 pub use likeness::Likeness;
 pub use quality::Quality;
+pub use straighten::Paper;
 
 use crate::text::PageText;
 
@@ -167,7 +168,12 @@ impl Page {
         let straight = straighten(picture);
         let size = (straight.image.width(), straight.image.height());
         let quality = Quality::measure(&straight.preview, size);
-        let quality = Quality { skew: straight.skew, cut: straight.cut, ..quality };
+        let quality = Quality {
+            skew: straight.skew,
+            cut: straight.cut,
+            cut_off: straight.cut_off,
+            ..quality
+        };
         Self { index, image: straight.image, text: None, quality }
     }
 

@@ -11,11 +11,16 @@ const TILE: u32 = 16;
 /// A4's width in inches.
 const A4_INCHES: f32 = 8.27;
 
+/// Levels of 255 between the paper and the ink of a tile that has text, at least.
+const INKED: u8 = 16;
+/// Levels from which on a pixel holds no more than light.
+const WHITE: u8 = 252;
+
 /// Figures of one page's picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Quality {
-    /// Variance of the Laplacian at 120 dpi over the square of the contrast; a sharp scan has
-    /// 0.02 and more, a photo out of focus below 0.002.
+    /// One over the width of the strokes' edges, along the axis where they are wider, in pixels of
+    /// 120 dpi: a sharp picture has 1 and more, one out of focus 0.5 and less.
     pub sharpness: f32,
     /// Brightness of the paper, 0..1.
     pub brightness: f32,
@@ -31,95 +36,124 @@ pub struct Quality {
     pub skew: f32,
     /// Whether the page was cut out of a larger picture.
     pub cut: bool,
+    /// Whether the paper runs out of that picture.
+    pub cut_off: bool,
 }
 
 impl Quality {
     /// Measures a page of `width` × `height` pixels by a grey picture of it.
     pub(super) fn measure(small: &GrayImage, (width, height): (u32, u32)) -> Self {
-        let mut histogram = [0u32; 256];
-        for &value in small.as_raw() {
-            histogram[usize::from(value)] += 1;
-        }
-        let paper = percentile(&histogram, 0.75);
-        let ink = percentile(&histogram, 0.002);
-        let contrast = f32::from(paper.saturating_sub(ink)) / 255.0;
+        let mut values = small.as_raw().clone();
+        let (paper, ink) = (level(&mut values, 0.75), level(&mut values, 0.002));
         let tiles = tiles(small);
-        let level = |share: f32| {
-            tiles.get((share * tiles.len() as f32) as usize).copied().unwrap_or_default()
-        };
-        let median = level(0.5);
-        let washed = tiles.iter().filter(|&&tile| tile >= 253).count();
+        let mut papers: Vec<u8> = tiles.iter().map(|tile| tile.paper).collect();
+        let dark = f32::from(level(&mut papers, 0.05));
+        let bright = f32::from(level(&mut papers, 0.95));
+        let washed = tiles.iter().filter(|tile| tile.is_white).count();
         Self {
-            sharpness: laplacian_variance(small) / contrast.max(0.05).powi(2),
+            sharpness: sharpness(small, &tiles),
             brightness: f32::from(paper) / 255.0,
-            contrast,
-            evenness: f32::from(level(0.05)) / f32::from(level(0.95)).max(1.0),
+            contrast: f32::from(paper.saturating_sub(ink)) / 255.0,
+            evenness: dark / bright.max(1.0),
             // A scan is white all over: only white amid paper that is not is a reflection.
-            glare: if median < 240 { washed as f32 / tiles.len().max(1) as f32 } else { 0.0 },
+            glare: if level(&mut papers, 0.5) < 240 {
+                washed as f32 / tiles.len().max(1) as f32
+            } else {
+                0.0
+            },
             dpi: width.min(height) as f32 / A4_INCHES,
-            skew: 0.0,
-            cut: false,
+            ..Self::default()
         }
     }
 }
 
-fn percentile(histogram: &[u32; 256], share: f32) -> u8 {
-    let wanted = (histogram.iter().sum::<u32>() as f32 * share) as u32;
-    let mut seen = 0;
-    for (value, count) in histogram.iter().enumerate() {
-        seen += count;
-        if seen > wanted {
-            return value as u8;
-        }
-    }
-    255
+/// The value that this share of all values is below; 0 where there are none.
+fn level(values: &mut [u8], share: f32) -> u8 {
+    let rank = (share * values.len() as f32) as usize;
+    if rank < values.len() { *values.select_nth_unstable(rank).1 } else { 0 }
 }
 
-/// Brightness of the paper in each tile (its 80th percentile, so that text does not count),
-/// sorted.
-fn tiles(grey: &GrayImage) -> Vec<u8> {
-    let (width, height) = grey.dimensions();
-    let mut tiles = Vec::with_capacity((width / TILE * (height / TILE)) as usize);
-    let mut values = Vec::with_capacity((TILE * TILE) as usize);
-    for top in (0..height.saturating_sub(TILE - 1)).step_by(TILE as usize) {
-        for left in (0..width.saturating_sub(TILE - 1)).step_by(TILE as usize) {
+/// A square of the page.
+struct Tile {
+    /// Brightness of the paper: the 80th percentile, so that text does not count.
+    paper: u8,
+    /// Whether there is ink on it.
+    is_inked: bool,
+    /// Whether nothing on it is darker than white.
+    is_white: bool,
+    /// Squared differences of neighbours and of pixels three apart, along each axis.
+    steps: [[u32; 2]; 2],
+}
+
+fn tiles(grey: &GrayImage) -> Vec<Tile> {
+    let (width, height) = (grey.width() as usize, grey.height() as usize);
+    let raw = grey.as_raw();
+    let side = TILE as usize;
+    let mut tiles = Vec::with_capacity(width / side * (height / side));
+    let mut values = Vec::with_capacity(side * side);
+    // Three pixels from the edge, for the differences.
+    for top in (0..height.saturating_sub(side + 2)).step_by(side) {
+        for left in (0..width.saturating_sub(side + 2)).step_by(side) {
             values.clear();
-            for y in top..top + TILE {
-                let start = (y * width + left) as usize;
-                values.extend_from_slice(&grey.as_raw()[start..start + TILE as usize]);
+            let mut steps = [[0; 2]; 2];
+            for y in top..top + side {
+                let start = y * width + left;
+                for at in start..start + side {
+                    values.push(raw[at]);
+                    let to = |other: usize| {
+                        let step = i32::from(raw[at]) - i32::from(raw[other]);
+                        (step * step) as u32
+                    };
+                    steps[0][0] += to(at + 1);
+                    steps[0][1] += to(at + 3);
+                    steps[1][0] += to(at + width);
+                    steps[1][1] += to(at + 3 * width);
+                }
             }
-            let rank = values.len() * 4 / 5;
-            tiles.push(*values.select_nth_unstable(rank).1);
+            let (paper, ink) = (level(&mut values, 0.8), level(&mut values, 0.03));
+            tiles.push(Tile {
+                paper,
+                is_inked: paper.saturating_sub(ink) >= INKED,
+                is_white: level(&mut values, 0.0) >= WHITE,
+                steps,
+            });
         }
     }
-    tiles.sort_unstable();
     tiles
 }
 
-/// Variance of the 4-neighbour Laplacian, with brightness in 0..1.
-fn laplacian_variance(grey: &GrayImage) -> f32 {
-    let (width, height) = (grey.width() as usize, grey.height() as usize);
-    if width < 3 || height < 3 {
-        return 0.0;
-    }
-    let (mut sum, mut squares) = (0i64, 0i64);
-    let raw = grey.as_raw();
-    for y in 1..height - 1 {
-        let row = |y: usize| &raw[y * width..(y + 1) * width];
-        let (above, here, below) = (row(y - 1), row(y), row(y + 1));
-        for x in 1..width - 1 {
-            let around = i64::from(above[x])
-                + i64::from(below[x])
-                + i64::from(here[x - 1])
-                + i64::from(here[x + 1]);
-            let laplacian = around - 4 * i64::from(here[x]);
-            sum += laplacian;
-            squares += laplacian * laplacian;
+/// How sharp strokes are: the smaller of both axes, as a shake blurs one alone.
+///
+/// Squared differences of pixels grow with their distance until they are as far apart as an edge is
+/// wide. For an edge like a bell curve of width s, differences one and three pixels apart have the
+/// ratio (1 - q) / (1 - q⁹) with q = exp(-1 / 4s²), whatever the contrast, and however much ink
+/// there is. What blank paper has of them is noise.
+fn sharpness(grey: &GrayImage, tiles: &[Tile]) -> f32 {
+    let axis = |axis: usize| {
+        let mut blank: Vec<[u32; 2]> = tiles.iter().map(|tile| tile.steps[axis]).collect();
+        let rank = blank.len() / 5;
+        if blank.is_empty() {
+            return 1.0;
         }
+        let noise = *blank.select_nth_unstable(rank).1;
+        let (mut near, mut far) = (0.0, 0.0);
+        for tile in tiles.iter().filter(|tile| tile.is_inked) {
+            let steps = tile.steps[axis];
+            near += f64::from(steps[0]) - f64::from(noise[0]);
+            far += f64::from(steps[1]) - f64::from(noise[1]);
+        }
+        if far > 0.0 { (near / far).clamp(0.0, 1.0) } else { 1.0 }
+    };
+    let ratio = axis(0).min(axis(1));
+    let (mut low, mut high) = (0.0, 1.0);
+    for _ in 0..24 {
+        let q: f64 = (low + high) / 2.0;
+        let sum: f64 = (0..9).map(|power| q.powi(power)).sum();
+        if sum * ratio < 1.0 { low = q } else { high = q }
     }
-    let count = ((width - 2) * (height - 2)) as f32;
-    let mean = sum as f32 / count;
-    (squares as f32 / count - mean * mean) / (255.0 * 255.0)
+    let q: f64 = (low + high) / 2.0;
+    let scale = f64::from(MEASURED_WIDTH) / f64::from(grey.width().min(grey.height()).max(1));
+    ((-4.0 * q.ln()).sqrt() / scale) as f32
 }
 
 #[cfg(test)]
@@ -146,8 +180,36 @@ mod tests {
         let blurred = |dim| imageops::blur(&page(dim), 3.0);
         for dim in [1.0, 0.6] {
             let (sharp, soft) = (measured(&page(dim)).sharpness, measured(&blurred(dim)).sharpness);
-            assert!(sharp > 0.02 && soft < 0.002, "{dim}: {sharp}, {soft}");
+            assert!(sharp > 1.0 && soft < 0.5, "{dim}: {sharp}, {soft}");
         }
+    }
+
+    #[test]
+    fn a_shake_along_one_axis_is_seen() {
+        let page = page(1.0);
+        let shaken = GrayImage::from_fn(1000, 1414, |x, y| {
+            let along = |i: u32| u32::from(page.get_pixel((x + i).min(999), y).0[0]);
+            Luma([((0..6).map(along).sum::<u32>() / 6) as u8])
+        });
+        let (still, shaken) = (measured(&page).sharpness, measured(&shaken).sharpness);
+        assert!(still > 1.0 && shaken < 0.7, "{still}, {shaken}");
+    }
+
+    #[test]
+    fn noise_is_not_taken_for_sharpness_nor_is_little_ink_for_blur() {
+        let mut soft = imageops::blur(&page(1.0), 2.5);
+        for y in 400..1414 {
+            for x in 0..1000 {
+                soft.put_pixel(x, y, Luma([235]));
+            }
+        }
+        let clean = measured(&soft).sharpness;
+        for (i, pixel) in soft.pixels_mut().enumerate() {
+            let noise = (i as u32).wrapping_mul(2_654_435_761) >> 28;
+            pixel.0[0] = pixel.0[0].saturating_add_signed(noise as i8 - 8);
+        }
+        let noisy = measured(&soft).sharpness;
+        assert!(clean < 0.5 && (noisy - clean).abs() < 0.1, "{clean}, {noisy}");
     }
 
     #[test]

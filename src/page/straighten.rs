@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use image::{DynamicImage, GrayImage, Pixel, RgbImage};
 use rayon::prelude::*;
 
+use super::{Likeness, Quality};
+
 /// Long side of the thumbnail that the paper is looked for on, in pixels.
 const SEARCH_SIDE: u32 = 512;
 /// Frames that are longer than wide by more than this hold no sheet that [`is_sheet`], which must
@@ -30,7 +32,7 @@ const A4: f64 = std::f64::consts::SQRT_2;
 /// Sheets whose sides are in A4's ratio within this share are A4.
 const A4_TOLERANCE: f64 = 0.06;
 /// Skews searched, in degrees to either side.
-const MAX_SKEW: f64 = 7.0;
+const MAX_SKEW: f64 = 12.0;
 /// Smaller skews are left: 0.04° is one pixel across A4 at 200 dpi.
 const MIN_SKEW: f64 = 0.04;
 /// Sides below this hold no line of text that could be levelled, in pixels.
@@ -46,6 +48,8 @@ pub(super) struct Straightened {
     pub skew: f32,
     /// Whether it was cut out of a larger picture.
     pub cut: bool,
+    /// Whether the paper runs out of that picture.
+    pub cut_off: bool,
 }
 
 /// Cuts the paper out where a table can be seen around it, and levels its lines.
@@ -53,21 +57,109 @@ pub(super) fn straighten(picture: DynamicImage) -> Straightened {
     let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
     let grey = grey_thumbnail(&picture, SKEW_WIDTH as u32 * 5 / 4);
     if width < SMALLEST || height < SMALLEST {
-        return Straightened { image: picture, preview: grey, skew: 0.0, cut: false };
+        return Straightened {
+            image: picture,
+            preview: grey,
+            skew: 0.0,
+            cut: false,
+            cut_off: false,
+        };
     }
     let paper = find_paper(&picture, &grey);
     let cut = paper.is_some();
-    let sheet = match paper {
-        Some(quad) => Sheet::photographed(&quad),
+    let cut_off = paper.as_ref().is_some_and(|paper| paper.is_cut_off);
+    let sheet = match &paper {
+        Some(paper) => Sheet::photographed(&paper.quad),
         None => Sheet::scanned(width, height),
     };
     let preview = sheet.preview(&grey, width);
     let skew = skew(&preview);
     if !cut && skew.abs() < MIN_SKEW {
-        return Straightened { image: picture, preview, skew: 0.0, cut };
+        return Straightened { image: picture, preview, skew: 0.0, cut, cut_off };
     }
     let image = sheet.draw(&picture, skew, paper_level(&preview));
-    Straightened { image, preview, skew: -skew as f32, cut }
+    Straightened { image, preview, skew: -skew as f32, cut, cut_off }
+}
+
+/// A sheet of paper that lies in view of a camera.
+pub struct Paper {
+    /// How it looks; its resolution is that of the picture it was found on.
+    pub quality: Quality,
+    /// Whether something, such as a hand, lies over its edges.
+    pub is_covered: bool,
+    /// The sheet in grey, seen from straight above.
+    preview: GrayImage,
+}
+
+impl Paper {
+    /// Finds it on a grey picture of the table, when it is brighter than the table and three of its
+    /// edges at least can be seen.
+    pub fn find(grey: &GrayImage) -> Option<Self> {
+        let (width, height) = (f64::from(grey.width()), f64::from(grey.height()));
+        if width < SMALLEST || height < SMALLEST {
+            return None;
+        }
+        let outline = find_paper(&DynamicImage::ImageLuma8(grey.clone()), grey)?;
+        let sheet = Sheet::photographed(&outline.quad);
+        let preview = sheet.preview(grey, width);
+        let measured = Quality::measure(&preview, (sheet.width as u32, sheet.height as u32));
+        Some(Self {
+            quality: Quality { cut: true, cut_off: outline.is_cut_off, ..measured },
+            is_covered: is_covered(grey, &outline.quad),
+            preview,
+        })
+    }
+
+    /// By what it is known again.
+    pub fn likeness(&self) -> Likeness {
+        Likeness::of_grey(&self.preview)
+    }
+}
+
+/// Whether something lies over an edge of the paper. Whoever reaches over it from outside the
+/// picture crosses an edge, and there the step from table to paper is missing.
+fn is_covered(grey: &GrayImage, quad: &[Dot; 4]) -> bool {
+    /// A twentieth of an inch and more on A4, a third of a finger.
+    const PLACES: usize = 48;
+    /// Places in a row: a finger.
+    const GAP: usize = 3;
+    let side = |i: usize| {
+        let (from, to) = (quad[i], quad[(i + 1) % 4]);
+        let length = from.distance(to).max(1.0);
+        let (dx, dy) = ((to.x - from.x) / length, (to.y - from.y) / length);
+        // Mean of a strip along this place, some pixels inside (or, below zero, outside).
+        let strip = |place: usize, depths: [f64; 5]| {
+            let (mut sum, mut count) = (0.0, 0.0);
+            for (part, depth) in (0..8).flat_map(|part| depths.map(|depth| (part, depth))) {
+                let share = (place as f64 + f64::from(part) / 8.0) / PLACES as f64;
+                let along = length * (0.05 + 0.9 * share);
+                let x = from.x + dx * along - dy * depth;
+                let y = from.y + dy * along + dx * depth;
+                if x >= 0.0
+                    && y >= 0.0
+                    && let Some(pixel) = grey.get_pixel_checked(x as u32, y as u32)
+                {
+                    sum += f64::from(pixel.0[0]);
+                    count += 1.0;
+                }
+            }
+            (count > 0.0).then(|| sum / count)
+        };
+        let step = |place| {
+            let inside = strip(place, [3.0, 4.0, 5.0, 6.0, 7.0])?;
+            Some(inside - strip(place, [-3.0, -4.0, -5.0, -6.0, -7.0])?)
+        };
+        let steps: Vec<Option<f64>> = (0..PLACES).map(step).collect();
+        let mut seen: Vec<f64> = steps.iter().flatten().copied().collect();
+        let middle = seen.len() / 2;
+        if seen.is_empty() {
+            return false;
+        }
+        let median = *seen.select_nth_unstable_by(middle, f64::total_cmp).1;
+        let is_missing = |step: &Option<f64>| step.is_some_and(|step| step < 0.4 * median);
+        steps.windows(GAP).any(|places| places.iter().all(is_missing))
+    };
+    (0..4).any(side)
 }
 
 /// Where the paper lies in the picture, and the size it is drawn at.
@@ -403,9 +495,16 @@ impl Edge {
     }
 }
 
-/// The paper's corners in the picture's pixels (top left, top right, bottom right, bottom left),
-/// when a darker table can be seen around it on three sides at least.
-fn find_paper(picture: &DynamicImage, grey: &GrayImage) -> Option<[Dot; 4]> {
+/// Where paper lies.
+struct Outline {
+    /// Its corners in the picture's pixels: top left, top right, bottom right, bottom left.
+    quad: [Dot; 4],
+    /// Whether one of its sides or corners is outside the picture.
+    is_cut_off: bool,
+}
+
+/// The paper, when a darker table can be seen around it on three sides at least.
+fn find_paper(picture: &DynamicImage, grey: &GrayImage) -> Option<Outline> {
     let small = shrunk(grey, SEARCH_SIDE * grey.width() / grey.width().max(grey.height()));
     if small.width().min(small.height()) < SEARCH_SIDE / NARROWEST {
         return None;
@@ -425,7 +524,12 @@ fn find_paper(picture: &DynamicImage, grey: &GrayImage) -> Option<[Dot; 4]> {
     let rough = corners(&edges, width, height)?;
     let refined = edges.map(|edge| refine(picture, edge, &rough).unwrap_or(edge));
     let quad = corners(&refined, width, height)?;
-    is_sheet(&quad, width, height).then_some(quad)
+    let slack = 0.004 * width.max(height);
+    let is_inside = |corner: &Dot| {
+        (-slack..width + slack).contains(&corner.x) && (-slack..height + slack).contains(&corner.y)
+    };
+    let is_cut_off = found < 4 || !quad.iter().all(is_inside);
+    is_sheet(&quad, width, height).then_some(Outline { quad, is_cut_off })
 }
 
 fn corners(edges: &[Edge; 4], width: f64, height: f64) -> Option<[Dot; 4]> {
@@ -866,7 +970,8 @@ mod tests {
             let picture = photo(&quad, (1200, 1620), table, shadow);
             let found = find_paper(&picture, &grey_thumbnail(&picture, 1250));
             let found = found.unwrap_or_else(|| panic!("no paper on a table of {table}"));
-            for (want, got) in quad.iter().zip(&found) {
+            assert!(!found.is_cut_off);
+            for (want, got) in quad.iter().zip(&found.quad) {
                 assert!(want.distance(*got) < 1.5, "table {table}: {want:?}, {got:?}");
             }
         }
@@ -885,13 +990,14 @@ mod tests {
     fn a_sheet_that_runs_out_of_the_frame_on_one_side_is_cut() {
         let quad = dots([(120.0, 130.0), (1080.0, 150.0), (1100.0, 1720.0), (100.0, 1700.0)]);
         let straight = straighten(photo(&quad, (1200, 1620), 50, 0.0));
-        assert!(straight.cut);
+        assert!(straight.cut && straight.cut_off);
     }
 
     #[test]
     fn a_scan_is_never_cut() {
         for degrees in [0.0, 1.3] {
-            assert!(!straighten(scan(degrees)).cut);
+            let straight = straighten(scan(degrees));
+            assert!(!straight.cut && !straight.cut_off);
         }
         let blank = DynamicImage::ImageLuma8(GrayImage::from_pixel(800, 1100, Luma([250])));
         let straight = straighten(blank);
@@ -900,7 +1006,7 @@ mod tests {
 
     #[test]
     fn skew_is_found_to_a_twentieth_of_a_degree() {
-        for degrees in [-5.0, -0.62, -0.1, 0.0, 0.33, 2.4, 6.5] {
+        for degrees in [-11.0, -5.0, -0.62, -0.1, 0.0, 0.33, 2.4, 6.5] {
             let found = skew(&grey_thumbnail(&scan(degrees), 1000));
             assert!((found - degrees).abs() < 0.05, "{degrees}: {found}");
         }
