@@ -2,12 +2,15 @@
 
 use cic_kiosk::config::Config;
 
+use super::camera::Camera;
 use super::escl::Escl;
 use super::sane::Sane;
 use super::{Fault, PageSource, Port, Source};
 
 /// A device that is set up.
 pub enum Device {
+    /// A camera.
+    Camera(Box<Camera>),
     /// A document scanner by eSCL.
     Escl(Box<Escl>),
     /// A document scanner through SANE.
@@ -34,11 +37,15 @@ impl Device {
     /// Which setting is wrong.
     pub fn named(name: Source, config: &Config) -> Result<Self, String> {
         Ok(match name {
+            Source::Camera => {
+                let (camera, gate) = (config.camera.clone(), config.quality.clone());
+                Self::Camera(Box::new(Camera::new(camera, gate)))
+            }
             Source::Escl => {
                 Self::Escl(Box::new(Escl::new(config.escl.clone(), config.limits.max_bytes)?))
             }
             Source::Sane => Self::Sane(Box::new(Sane::new(config.sane.clone()))),
-            Source::Camera | Source::Api | Source::Folder | Source::Submit => {
+            Source::Api | Source::Folder | Source::Submit => {
                 return Err(format!("{} is no device", name.as_str()));
             }
         })
@@ -48,6 +55,7 @@ impl Device {
 impl PageSource for Device {
     async fn capture(&mut self, port: &mut Port) -> Result<(), Fault> {
         match self {
+            Self::Camera(camera) => camera.capture(port).await,
             Self::Escl(escl) => escl.capture(port).await,
             Self::Sane(sane) => sane.capture(port).await,
         }
