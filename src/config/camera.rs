@@ -20,9 +20,11 @@ pub struct Camera {
     /// Pixels of the largest picture that is taken, width × height. Default 13 million: A4 at 300
     /// dpi has 9.
     pub max_pixels: u32,
-    /// Looks at the table in a second. Default 4.
+    /// Looks at the table in a second. Default 4. Of what the camera can do, the largest picture is
+    /// used that comes as often as that: fewer looks may allow a larger one.
     pub looks_per_second: NonZeroU32,
-    /// Seconds for exposure, focus and white balance to settle when the camera begins. Default 2.
+    /// Seconds for exposure, focus and white balance to settle: so long, at most, first frames are
+    /// dropped, and paper has lain there before what was found is locked. Default 2.
     pub settle_seconds: NonZeroU32,
     /// Exposure in units of 100 µs; without it, automatic until it has settled, and then locked.
     pub exposure: Option<u32>,
