@@ -7,12 +7,12 @@
 //! - A page that a source has given is safe on the disk before the source is told so, and until
 //!   then the source keeps it.
 
-mod camera;
+pub mod camera;
 mod device;
-mod escl;
+pub mod escl;
 mod folder;
 mod look;
-mod sane;
+pub mod sane;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -246,11 +246,6 @@ impl Port {
             Some(order) => order,
             None => std::future::pending().await,
         }
-    }
-
-    /// The next order, if there is one.
-    pub fn try_order(&mut self) -> Option<Order> {
-        self.orders.try_recv().ok()
     }
 
     /// Cancelled when the source is to stop.

@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-pub use chip::{PanelError, probe};
+pub use chip::{PanelError, Part, probe};
 
 use crate::capture::{Order, Sources};
 use crate::mqtt::LinkState;

@@ -16,7 +16,7 @@ use crate::kiosk::{Run, bare_kiosk, data, onnxruntime, repository, run};
 const NOBODY: &str = "mqtt://127.0.0.1:1";
 
 /// All checks, in their order: programs go by these names.
-const CHECKS: [&str; 25] = [
+const CHECKS: [&str; 29] = [
     "configuration",
     "kiosk",
     "state",
@@ -42,6 +42,10 @@ const CHECKS: [&str; 25] = [
     "http-certificate",
     "submit",
     "folder",
+    "camera",
+    "escl",
+    "sane",
+    "panel",
 ];
 
 /// A kiosk with all that it needs, but for a broker where none is asked for.

@@ -146,11 +146,13 @@ async fn a_page(outlet: &mut Outlet) {
 #[ignore = "needs vivid"]
 async fn a_camera_that_is_unplugged_fails_or_falls_silent_is_told_of_and_used_again() {
     let vivid = Vivid::load();
-    let camera = Camera::new(settings(), Gate::default());
+    let mut camera = Camera::new(settings(), Gate::default());
     let counts = camera.counts();
     let stop = CancellationToken::new();
-    let (port, mut outlet) = Port::new(stop.clone());
-    let kept = tokio::spawn(keep_at_work(camera, Source::Camera, port));
+    let (mut port, mut outlet) = Port::new(stop.clone());
+    let kept = tokio::spawn(async move {
+        keep_at_work(&mut camera, Source::Camera, &mut port).await;
+    });
     let works = |it: &State| !matches!(it, State::Absent(_) | State::Failing(_));
     let absent = |it: &State| matches!(it, State::Absent(_));
     let failing = |it: &State| matches!(it, State::Failing(_));

@@ -30,7 +30,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep, sleep_until};
 use url::Url;
 
-pub use discovery::{Found, discover};
+pub use discovery::discover;
 
 use self::capabilities::Capabilities;
 use self::client::{Asked, Client, Limits};
