@@ -43,8 +43,11 @@ pub struct Quality {
 impl Quality {
     /// Measures a page of `width` × `height` pixels by a grey picture of it.
     pub(super) fn measure(small: &GrayImage, (width, height): (u32, u32)) -> Self {
-        let mut values = small.as_raw().clone();
-        let (paper, ink) = (level(&mut values, 0.75), level(&mut values, 0.002));
+        let mut histogram = [0u32; 256];
+        for &value in small.as_raw() {
+            histogram[usize::from(value)] += 1;
+        }
+        let (paper, ink) = (percentile(&histogram, 0.75), percentile(&histogram, 0.002));
         let tiles = tiles(small);
         let mut papers: Vec<u8> = tiles.iter().map(|tile| tile.paper).collect();
         let dark = f32::from(level(&mut papers, 0.05));
@@ -65,6 +68,18 @@ impl Quality {
             ..Self::default()
         }
     }
+}
+
+fn percentile(histogram: &[u32; 256], share: f32) -> u8 {
+    let wanted = (histogram.iter().sum::<u32>() as f32 * share) as u32;
+    let mut seen = 0;
+    for (value, count) in histogram.iter().enumerate() {
+        seen += count;
+        if seen > wanted {
+            return value as u8;
+        }
+    }
+    255
 }
 
 /// The value that this share of all values is below; 0 where there are none.
