@@ -119,10 +119,10 @@ impl Paper {
 /// Whether something lies over an edge of the paper. Whoever reaches over it from outside the
 /// picture crosses an edge, and there the step from table to paper is missing.
 fn is_covered(grey: &GrayImage, quad: &[Dot; 4]) -> bool {
-    /// A twentieth of an inch and more on A4, a third of a finger.
+    /// Places on each edge: on A4 each is a third of a finger wide.
     const PLACES: usize = 48;
-    /// Places in a row: a finger.
-    const GAP: usize = 3;
+    /// Places in a row: more than a finger, which holds no more than the margin.
+    const GAP: usize = 5;
     let side = |i: usize| {
         let (from, to) = (quad[i], quad[(i + 1) % 4]);
         let length = from.distance(to).max(1.0);
@@ -145,21 +145,29 @@ fn is_covered(grey: &GrayImage, quad: &[Dot; 4]) -> bool {
             }
             (count > 0.0).then(|| sum / count)
         };
+        // Far enough from the edge for a photocopy's black rim, and a sheet that sticks out below.
         let step = |place| {
-            let inside = strip(place, [3.0, 4.0, 5.0, 6.0, 7.0])?;
-            Some(inside - strip(place, [-3.0, -4.0, -5.0, -6.0, -7.0])?)
+            let inside = strip(place, [22.0, 23.0, 24.0, 25.0, 26.0])?;
+            let outside = strip(place, [-22.0, -23.0, -24.0, -25.0, -26.0])?;
+            // As a share, which is the same in bright and in dim light.
+            Some((inside - outside) / (inside + outside).max(1.0))
         };
         let steps: Vec<Option<f64>> = (0..PLACES).map(step).collect();
-        let mut seen: Vec<f64> = steps.iter().flatten().copied().collect();
-        let middle = seen.len() / 2;
-        if seen.is_empty() {
-            return false;
-        }
-        let median = *seen.select_nth_unstable_by(middle, f64::total_cmp).1;
-        let is_missing = |step: &Option<f64>| step.is_some_and(|step| step < 0.4 * median);
+        let usual = median(steps.iter().flatten().copied());
+        let is_missing = |step: &Option<f64>| step.is_some_and(|step| step.abs() < 0.3 * usual);
         steps.windows(GAP).any(|places| places.iter().all(is_missing))
     };
     (0..4).any(side)
+}
+
+/// The value in the middle; 0 of none.
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    let middle = values.len() / 2;
+    match values.is_empty() {
+        true => 0.0,
+        false => *values.select_nth_unstable_by(middle, f64::total_cmp).1,
+    }
 }
 
 /// Where the paper lies in the picture, and the size it is drawn at.

@@ -13,7 +13,7 @@ const HEIGHT: usize = 720;
 /// A sheet's height in a look.
 const SHEET: f64 = 600.0;
 
-/// Pages of generated reports, as tall as a sheet is in a look.
+/// Pages of generated reports, as tall as a sheet is in a look, in even light.
 fn pages() -> &'static [GrayImage] {
     static PAGES: OnceLock<Vec<GrayImage>> = OnceLock::new();
     PAGES.get_or_init(|| {
@@ -25,7 +25,15 @@ fn pages() -> &'static [GrayImage] {
             for page in document.pages() {
                 let height = SHEET as u32;
                 let grey = page.unwrap().grey();
-                pages.push(resize(&grey, height * 1000 / 1414, height, FilterType::Triangle));
+                let size = (height * 1000 / 1414, height);
+                let mut page = resize(&grey, size.0, size.1, FilterType::Triangle);
+                let light = resize(&page, 12, 17, FilterType::Triangle);
+                let light = resize(&light, size.0, size.1, FilterType::Triangle);
+                for (pixel, light) in page.pixels_mut().zip(light.pixels()) {
+                    let even = f32::from(pixel.0[0]) / f32::from(light.0[0].max(1));
+                    pixel.0[0] = (225.0 * even).min(240.0) as u8;
+                }
+                pages.push(page);
             }
         }
         pages
@@ -185,7 +193,9 @@ impl Stage {
 
     /// The last of so many looks.
     fn looks(&mut self, count: u32) -> Sight {
-        (1..count).for_each(|_| drop(self.look()));
+        (1..count).for_each(|_| {
+            self.look();
+        });
         self.look()
     }
 
