@@ -12,6 +12,7 @@ Needs the tests' Python: .cache/http/bin/python scripts/bench_capture.py
 """
 
 import argparse
+import json
 import os
 import statistics
 import sys
@@ -22,6 +23,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = 8
 MOST = 1.5
+
+
+def is_ready(kiosk):
+    """Whether it waits for paper, and has seen the feeder without it."""
+    [scanner] = [it for it in json.loads(kiosk.command("scan", "status", "--json").stdout) if it["source"] == "escl"]
+    return scanner["state"] == "ready" and time.sleep(2) is None
 
 
 def measure(options, folder):
@@ -42,6 +49,7 @@ def measure(options, folder):
 
         def scan(count):
             """Seconds from the last page's sending to the result's coming."""
+            until(lambda: is_ready(kiosk))
             results, sent = len(listener.results), scanner.pages_sent()
             scanner.order(loaded=count, page_seconds=options.page_seconds)
             until(lambda: scanner.pages_sent() == sent + count, 600)

@@ -72,11 +72,6 @@ impl Client {
         Self { http, base, limits }
     }
 
-    /// Its limits.
-    pub fn limits(&self) -> Limits {
-        self.limits
-    }
-
     /// What the scanner can do.
     pub async fn capabilities(&self) -> Result<Capabilities, Fault> {
         let xml = self.xml("ScannerCapabilities").await?;

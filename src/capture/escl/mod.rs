@@ -86,7 +86,6 @@ pub struct Report {
 
 /// Whether there is new paper in the feeder. Two looks must agree: a sheet that is just being put in
 /// is not drawn in at once.
-#[derive(Default)]
 struct Paper {
     looks: u8,
     lies: bool,
@@ -94,6 +93,9 @@ struct Paper {
 }
 
 impl Paper {
+    /// At the start one look without paper is enough: no scan can have left the feeder just now.
+    const AT_THE_START: Self = Self { looks: 1, lies: false, is_new: false };
+
     /// Whether what lies in the feeder, by this look, is new.
     fn look(&mut self, feeder: Option<Feeder>) -> bool {
         let lies = match feeder {
@@ -136,7 +138,7 @@ impl Escl {
         let trust = Trust::new(pinned).map_err(|error| format!("TLS cannot be set up: {error}"))?;
         let limits =
             Limits { page_time: settings.page_time(), timeout: settings.timeout(), max_bytes };
-        Ok(Self { settings, url, trust, limits, paper: Paper::default(), notice: None })
+        Ok(Self { settings, url, trust, limits, paper: Paper::AT_THE_START, notice: None })
     }
 
     /// Asks the scanner what it is.
