@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench load crash idle models check fuzz
+.PHONY: help demo test bench load crash idle scanner device models check fuzz
 
 # Where the program looks for ONNX Runtime first: out of the wheel that scripts/onnxruntime.txt pins.
 export ORT_DYLIB_PATH ?= $(CURDIR)/.cache/onnxruntime/libonnxruntime.so
@@ -38,6 +38,16 @@ idle: ## measure the kiosk's service: accepting, starting, delivering, idling, e
 	cargo build --release --locked
 	.cache/http/bin/python scripts/bench_daemon.py
 	cargo test --release --locked --bin cic-kiosk -- --ignored --nocapture --test-threads 1 bench_outbox backlog_of
+
+scanner: ## measure whether reading overlaps scanning: eight pages from a document scanner
+	scripts/setup.sh build onnxruntime test
+	cargo build --release --locked
+	.cache/http/bin/python scripts/bench_capture.py
+
+device: ## test with a real camera and real GPIO lines, in a virtual machine
+	scripts/setup.sh build onnxruntime test vm
+	cargo build --locked
+	VM_LIMIT=1800 scripts/vm.sh run .cache/python/bin/python -m pytest tests/device
 
 models: ## train both models from nothing, measure them and write them to models/ (hours; WORK=folder)
 	scripts/setup.sh build training

@@ -1,8 +1,10 @@
 //! The devices that a configuration sets up.
 
+use std::sync::Arc;
+
 use cic_kiosk::config::Config;
 
-use super::camera::Camera;
+use super::camera::{Camera, Counts};
 use super::escl::Escl;
 use super::sane::Sane;
 use super::{Fault, PageSource, Port, Source};
@@ -49,6 +51,16 @@ impl Device {
                 return Err(format!("{} is no device", name.as_str()));
             }
         })
+    }
+}
+
+impl Device {
+    /// What went wrong with a camera's pictures.
+    pub fn counts(&self) -> Option<Arc<Counts>> {
+        match self {
+            Self::Camera(camera) => Some(camera.counts()),
+            Self::Escl(_) | Self::Sane(_) => None,
+        }
     }
 }
 

@@ -334,6 +334,8 @@ pub struct Handle {
     pub orders: mpsc::Sender<Order>,
     /// What came of it.
     pub tally: Arc<Tally>,
+    /// What went wrong with a camera's pictures.
+    pub counts: Option<Arc<camera::Counts>>,
 }
 
 /// What came of a source since the program began.
@@ -369,6 +371,11 @@ impl Sources {
     pub fn tally(&self, figure: impl Fn(&Tally) -> &AtomicU64) -> BTreeMap<&'static str, u64> {
         let of = |handle: &Handle| figure(&handle.tally).load(Ordering::Relaxed);
         self.0.iter().map(|handle| (handle.source.as_str(), of(handle))).collect()
+    }
+
+    /// What went wrong with the camera's pictures, where there is a camera.
+    pub fn camera_counts(&self) -> Option<&camera::Counts> {
+        self.0.iter().find_map(|handle| handle.counts.as_deref())
     }
 
     /// Whether there is a source of this name.

@@ -3,6 +3,7 @@
 //! Invariant: labels come from fixed lists.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use prometheus_client::collector::Collector;
@@ -112,11 +113,19 @@ impl Collector for Figures {
             ("cloud_merged", "Documents that got values from the cloud", cloud.merged),
             ("cloud_sent", "Transfers to the cloud", cloud.sent),
         ]);
+        let sources = self.sources.get().cloned().unwrap_or_default();
+        if let Some(counts) = sources.camera_counts() {
+            let [broken, hung] =
+                [&counts.broken, &counts.hung].map(|it| it.load(Ordering::Relaxed));
+            counters.extend([
+                ("camera_broken", "Pictures of the camera that came damaged", broken),
+                ("camera_hung", "Times that the camera did not answer", hung),
+            ]);
+        }
         for (name, help, value) in counters {
             let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
         }
-        let sources = self.sources.get().cloned().unwrap_or_default();
         let mut ready = encoder.encode_descriptor(
             "source_ready",
             "1 while a device is ready or at work",

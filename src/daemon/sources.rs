@@ -40,6 +40,7 @@ impl Daemon {
             scan: watch::Sender::default().subscribe(),
             orders: mpsc::channel(1).0,
             tally: Arc::default(),
+            counts: None,
         };
         let folder = HotFolder {
             settings: config.folder.clone(),
@@ -63,6 +64,7 @@ impl Daemon {
             scan: shown.subscribe(),
             orders: outlet.orders,
             tally: Arc::clone(&tally),
+            counts: device.counts(),
         };
         let session = Session {
             source: name,

@@ -41,6 +41,7 @@ impl Told {
             scan: scan.subscribe(),
             orders: sender,
             tally: Default::default(),
+            counts: None,
         };
         Self { sources: Sources::new(vec![handle]), state, _scan: scan, orders }
     }

@@ -29,15 +29,20 @@ use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use self::thread::{Counts, Device, Thread, Trace, Which};
+use self::thread::{Device, Thread, Trace, Which};
 use self::watch::{Sight, Watch};
 use super::{Captured, End, Fault, Order, PageSource, Port, Preview, State, Taken};
 
 pub use self::device::{Found, list};
+pub use self::thread::Counts;
 
 /// How long something must be wrong before a person is asked to mend it: hands that lay down a
 /// paper do that by themselves.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A table that has been empty for so long is somebody else's: the page that lay there last may come
+/// again.
+const FORGET: Duration = Duration::from_secs(30);
 
 /// How often a device that is still closing is looked at.
 const GLANCE: Duration = Duration::from_millis(20);
@@ -106,6 +111,7 @@ impl<D: Device + 'static> PageSource for Camera<D> {
         self.drop_dark(&view).await?;
         let mut asking = Asking::default();
         let (mut seen_at, mut paper_since, mut locked) = (Instant::now(), None, false);
+        let mut empty_since = None;
         let mut looks = interval(self.settings.look_time());
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -140,6 +146,12 @@ impl<D: Device + 'static> PageSource for Camera<D> {
                 view.taken(&taken);
                 kept = taken == Taken::Kept;
                 port.set(asking.taken(&taken));
+            }
+            if sight != Sight::Empty {
+                empty_since = None;
+            } else if empty_since.get_or_insert_with(Instant::now).elapsed() >= FORGET {
+                view.watch = Some(self.watch());
+                empty_since = None;
             }
             if sees_paper {
                 paper_since.get_or_insert_with(Instant::now);
@@ -314,7 +326,12 @@ impl Asking {
             Sight::Wait(problem) => self.wait(problem, at),
             Sight::Take => *self = Self::default(),
             // A page that shall be laid down again is asked for until something happens.
-            Sight::Done => (self.since, self.wrong) = (None, None),
+            Sight::Done => {
+                (self.since, self.wrong) = (None, None);
+                if self.asked.is_none() {
+                    return State::Ready;
+                }
+            }
         }
         self.busy()
     }

@@ -739,9 +739,10 @@ fn bad_settings_are_named_by_their_keys() {
 fn paper_counts_as_new_after_two_looks_without_and_two_with_it() {
     let (loaded, empty) = (Some(Feeder::Loaded), Some(Feeder::Empty));
     let new = |looks: &[Option<Feeder>]| {
-        let mut paper = Paper::default();
+        let mut paper = Paper::AT_THE_START;
         looks.iter().map(|look| paper.look(*look)).collect::<Vec<_>>().contains(&true)
     };
+    assert!(new(&[empty, loaded, loaded]), "no scan can have left the feeder just now");
     assert!(new(&[empty, empty, loaded, loaded]));
     assert!(new(&[loaded, empty, empty, None, loaded, Some(Feeder::Processing), loaded]));
     assert!(new(&[Some(Feeder::Trouble("jam")), empty, loaded, loaded]));
