@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cic_kiosk::config::Config;
-use cic_kiosk::page::{Finding, Likeness};
+use cic_kiosk::page::{Finding, Likeness, Limits};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -60,9 +60,20 @@ pub struct Session {
 pub struct Open {
     id: Ulid,
     sheets: Vec<Sheet>,
+    bytes: usize,
     /// When the last page came.
     since: Instant,
     idle_at: Instant,
+}
+
+/// What came of making a page safe.
+enum Stored {
+    /// It is.
+    Safe,
+    /// The program ends; nobody believes an answer any more.
+    Ended,
+    /// An operator has purged the scan.
+    Purged,
 }
 
 /// A page as it lies in the outbox.
@@ -131,8 +142,7 @@ impl Session {
             Ok(look) => look,
             Err(error) => {
                 log::warn!(source = self.source.as_str(); "a picture was not taken: {error}");
-                let ask = Some(Finding::Damaged.to_string());
-                self.show(ask);
+                self.show(Some(error.to_string()));
                 return Taken::Again(vec![Finding::Damaged]);
             }
         };
@@ -146,6 +156,14 @@ impl Session {
             return Taken::Same;
         }
         let bytes = picture.len();
+        if before.is_none()
+            && self.open.as_ref().is_some_and(|it| it.is_full(bytes, &settings.limits))
+        {
+            log::warn!(
+                "a scan has as much as limits.max_pages and limits.max_bytes allow: it ends"
+            );
+            self.end(End::Person).await;
+        }
         let (scan, number) = match (&self.open, before) {
             (Some(open), Some(index)) => (open.id, index + 1),
             (Some(open), None) => (open.id, open.sheets.len() + 1),
@@ -154,9 +172,16 @@ impl Session {
         let Some(place) = NonZeroUsize::new(number) else { return Taken::Same };
         let is_better =
             before.is_none_or(|index| look.findings.len() <= self.sheets()[index].findings.len());
-        if is_better && !self.store(scan, place, before.is_some(), at, picture).await {
-            // The program ends; nobody believes this answer any more.
-            return Taken::Kept;
+        if is_better {
+            match self.store(scan, place, before.is_some(), at, &picture).await {
+                Stored::Safe => {}
+                Stored::Ended => return Taken::Kept,
+                Stored::Purged => {
+                    self.ahead.forget(scan);
+                    self.open = None;
+                    return Box::pin(self.keep(Captured { picture, at })).await;
+                }
+            }
         }
         log::info!(
             scan_id:% = scan, source = self.source.as_str(), number, bytes,
@@ -168,6 +193,7 @@ impl Session {
         open.postpone_end(idle);
         if before.is_none() {
             open.sheets.push(Sheet::new(look.likeness));
+            open.bytes += bytes;
         }
         let Some(sheet) = open.sheets.get_mut(number - 1) else { return Taken::Kept };
         if is_better {
@@ -192,29 +218,30 @@ impl Session {
         taken
     }
 
-    /// Makes a page safe, for as long as that takes. Whether it is, or the program ends.
+    /// Makes a page safe, for as long as that takes.
     async fn store(
         &self,
         scan: Ulid,
         number: NonZeroUsize,
         again: bool,
         at: Timestamp,
-        picture: Vec<u8>,
-    ) -> bool {
+        picture: &[u8],
+    ) -> Stored {
         loop {
-            let picture = picture.clone();
+            let picture = picture.to_vec();
             let stored = if again {
                 self.outbox.replace(scan, number, picture).await
             } else {
                 self.outbox.add(scan, self.source, at, number, picture).await
             };
             match stored {
-                Ok(()) => return true,
+                Ok(()) => return Stored::Safe,
+                Err(OutboxError::PageMissing { .. }) => return Stored::Purged,
                 Err(error) => self.tell(scan, &error),
             }
             tokio::select! {
                 () = sleep(AGAIN) => {}
-                () = self.stop.cancelled() => return false,
+                () = self.stop.cancelled() => return Stored::Ended,
             }
         }
     }
@@ -235,7 +262,10 @@ impl Session {
         if end == End::Paper && waits {
             return;
         }
-        let Some(open) = &self.open else { return };
+        let Some(open) = &self.open else {
+            self.show(None);
+            return;
+        };
         let scan = open.id;
         let notes = open.notes();
         loop {
@@ -295,7 +325,13 @@ impl Session {
 
 impl Open {
     fn new(id: Ulid) -> Self {
-        Self { id, sheets: Vec::new(), since: Instant::now(), idle_at: Instant::now() }
+        let now = Instant::now();
+        Self { id, sheets: Vec::new(), bytes: 0, since: now, idle_at: now }
+    }
+
+    /// Whether a document with a page of so many bytes more would be refused by the engine.
+    fn is_full(&self, bytes: usize, limits: &Limits) -> bool {
+        self.sheets.len() >= limits.max_pages || self.bytes + bytes > limits.max_bytes
     }
 
     /// Something has come.

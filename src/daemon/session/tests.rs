@@ -224,6 +224,29 @@ async fn scan_does_not_end_while_its_source_waits_for_a_person() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn scan_with_as_many_pages_as_a_document_may_have_ends_and_the_next_one_begins() {
+    let fixture = Fixture::new(Source::Escl, 600);
+    fixture.settings.send_modify(|config| Arc::make_mut(config).limits.max_pages = 2);
+    for number in 1..=3 {
+        assert_eq!(fixture.give(sharp(number)).await, Taken::Kept);
+    }
+    assert!(fixture.complete().await.0 == Files(vec![sharp(1), sharp(2)]));
+    fixture.end(End::Paper).await;
+    assert!(fixture.complete().await.0 == Files(vec![sharp(3)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_of_a_scan_that_an_operator_purged_begins_another_one() {
+    let mut fixture = Fixture::new(Source::Escl, 600);
+    assert_eq!(fixture.give(sharp(1)).await, Taken::Kept);
+    let purged = fixture.shown.borrow_and_update().as_ref().unwrap().scan_id;
+    fixture.outbox.discard(purged).await.unwrap();
+    assert_eq!(fixture.give(sharp(2)).await, Taken::Kept);
+    fixture.end(End::Paper).await;
+    assert!(fixture.complete().await.0 == Files(vec![sharp(2)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn cancelled_scan_is_forgotten() {
     let mut fixture = Fixture::new(Source::Camera, 600);
     assert_eq!(fixture.give(sharp(1)).await, Taken::Kept);
