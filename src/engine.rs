@@ -20,9 +20,10 @@ use base64::prelude::BASE64_STANDARD;
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageError, ImageFormat, Rgb, RgbImage};
 
+use crate::finding::Finding;
 use crate::geometry::Rect;
 use crate::ocr::{ModelError, Reader};
-use crate::page::{Document, Files, Finding, Gate, Limits, Page, PageError};
+use crate::page::{Document, Files, Gate, Limits, Page, PageError};
 use crate::report::{
     self,
     schema::{Answer, ErrorCode, Meta, ModelInfo, PageQuality, Region, Report, Table},

@@ -11,6 +11,7 @@ pub mod config;
 pub mod decide;
 pub mod engine;
 pub mod eval;
+pub mod finding;
 pub mod geometry;
 pub mod models;
 pub mod ocr;

@@ -1,7 +1,8 @@
 //! What can be seen of a page without reading it.
 
 use cic_kiosk::config::Config;
-use cic_kiosk::page::{Document, Finding, Gate, Likeness, Limits, Page, PageError};
+use cic_kiosk::finding::Finding;
+use cic_kiosk::page::{Document, Gate, Likeness, Limits, Page, PageError};
 use tokio::task::spawn_blocking;
 
 /// A look at a picture.

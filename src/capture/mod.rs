@@ -19,7 +19,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cic_kiosk::page::{Finding, Quality};
+use cic_kiosk::finding::Finding;
+use cic_kiosk::page::Quality;
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};

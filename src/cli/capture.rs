@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cic_kiosk::config::Config;
-use cic_kiosk::page::{Finding, Likeness, Quality};
+use cic_kiosk::finding::Finding;
+use cic_kiosk::page::{Likeness, Quality};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;

@@ -14,7 +14,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cic_kiosk::config::Config;
-use cic_kiosk::page::{Finding, Likeness, Limits};
+use cic_kiosk::finding::Finding;
+use cic_kiosk::page::{Likeness, Limits};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
-use cic_kiosk::page::{Files, Finding};
+use cic_kiosk::finding::Finding;
+use cic_kiosk::page::Files;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};

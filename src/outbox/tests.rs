@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cic_kiosk::config;
-use cic_kiosk::page::Finding;
+use cic_kiosk::finding::Finding;
 use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::time::timeout;

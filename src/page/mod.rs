@@ -26,7 +26,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use gate::{Finding, Gate};
+pub use gate::Gate;
 pub use likeness::Likeness;
 pub use quality::Quality;
 pub use straighten::Paper;

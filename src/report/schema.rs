@@ -11,8 +11,8 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value as Json, json};
 
+use crate::finding::Finding;
 use crate::geometry::Rect;
-use crate::page::Finding;
 
 /// The contract's error codes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

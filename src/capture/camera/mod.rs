@@ -370,7 +370,7 @@ mod tests {
     use std::sync::mpsc;
     use std::thread;
 
-    use cic_kiosk::page::Finding;
+    use cic_kiosk::finding::Finding;
     use tokio::time::timeout;
     use tokio_util::sync::CancellationToken;
 

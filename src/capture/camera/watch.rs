@@ -15,7 +15,8 @@ mod tests;
 use std::time::Duration;
 
 use cic_kiosk::config;
-use cic_kiosk::page::{Finding, Gate, Likeness, Paper, Quality};
+use cic_kiosk::finding::Finding;
+use cic_kiosk::page::{Gate, Likeness, Paper, Quality};
 use image::GrayImage;
 
 use crate::capture::Taken;
