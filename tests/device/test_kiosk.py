@@ -46,7 +46,7 @@ def papers(tmp_path_factory) -> list[Image.Image]:
 @pytest.fixture
 def camera():
     # An emulated machine has its hands full with more.
-    with Vivid(1920, 1080, "GREY", 15) as camera:
+    with Vivid(1920, 1080, "GREY") as camera:
         camera.show(table())
         yield camera
 

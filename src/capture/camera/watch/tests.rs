@@ -1,6 +1,10 @@
+//! Papers, hands and lamps on drawn tables. The papers are the committed reports, or those of the
+//! folder that `CIC_KIOSK_PAPERS` names.
+
+use std::env;
 use std::f64::consts::TAU;
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use cic_kiosk::page::{Document, Limits};
@@ -13,15 +17,18 @@ const HEIGHT: usize = 720;
 /// A sheet's height in a look.
 const SHEET: f64 = 600.0;
 
-/// Pages of generated reports, as tall as a sheet is in a look, in even light.
+/// Pages of reports, as tall as a sheet is in a look, in even light.
 fn pages() -> &'static [GrayImage] {
     static PAGES: OnceLock<Vec<GrayImage>> = OnceLock::new();
     PAGES.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/reports");
+        let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/reports");
+        let folder = env::var_os("CIC_KIOSK_PAPERS").map_or(committed.into(), PathBuf::from);
+        let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> = files.filter(|it| it.extension() == Some("pdf".as_ref())).collect();
+        files.sort();
         let mut pages = Vec::new();
-        for name in ["scan", "copy", "camera"] {
-            let file = fs::read(folder.join(name).with_extension("pdf")).unwrap();
-            let document = Document::open(file, &Limits::default()).unwrap();
+        for file in files.into_iter().rev() {
+            let document = Document::open(fs::read(file).unwrap(), &Limits::default()).unwrap();
             for page in document.pages() {
                 let height = SHEET as u32;
                 let grey = page.unwrap().grey();
