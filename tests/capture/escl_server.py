@@ -318,8 +318,9 @@ class Handler(BaseHTTPRequestHandler):
         if scanner.orders.hang == job.given + 1:
             scanner.requests.append(f"GET {self.path} hangs")
             time.sleep(3600)
-        # A cancelled job gives up in the middle of a page.
-        until = time.monotonic() + scanner.orders.page_seconds
+        # A cancelled job gives up in the middle of a page. That the feeder is empty its sensor knows at once.
+        is_empty = job.source == "Feeder" and not scanner.orders.loaded and not scanner.orders.airsane
+        until = time.monotonic() + (0.0 if is_empty else scanner.orders.page_seconds)
         while job.runs() and time.monotonic() < until:
             time.sleep(0.01)
         with scanner.lock:

@@ -113,7 +113,8 @@ async fn until(is_so: impl Fn() -> bool) {
 
 async fn state(outlet: &mut Outlet, wanted: impl Fn(&State) -> bool) -> State {
     let found = timeout(PATIENCE, outlet.state.wait_for(|state| wanted(state))).await;
-    found.expect("the state comes in time").unwrap().clone()
+    let found = found.map(|state| state.unwrap().clone());
+    found.unwrap_or_else(|_| panic!("the state stays {:?}", outlet.state.borrow()))
 }
 
 async fn order(outlet: &mut Outlet, order: Order) {
