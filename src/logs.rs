@@ -20,8 +20,17 @@ pub const WARNINGS: &str = "warn,rumqttd=off";
 pub const WORK: &str = "info,rumqttd=off";
 
 /// They tell at finer levels which hosts were asked for, and what was sent there: that is part of
-/// somebody's request.
-const HUSHED: [&str; 6] = ["hyper", "hyper_util", "reqwest", "rumqttc", "rustls", "tokio_rustls"];
+/// somebody's request; or what files are called, which their senders know.
+const HUSHED: [&str; 8] = [
+    "hyper",
+    "hyper_util",
+    "mdns_sd",
+    "notify",
+    "reqwest",
+    "rumqttc",
+    "rustls",
+    "tokio_rustls",
+];
 
 /// From now on, records are logged, and panics with them.
 pub fn start(default: &str) {

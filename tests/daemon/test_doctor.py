@@ -21,7 +21,7 @@ def test_doctor_sees_the_daemon_that_runs_and_does_not_disturb_it(open_branch, n
     kiosk = branch.kiosk
     kiosk.start()
     port = int(kiosk.address.rsplit(":", 1)[1])
-    until(lambda: kiosk.metric(CONNECTED) == 1)
+    until(lambda: kiosk.metric(CONNECTED) == 1 and branch.listener.presence)
     told = len(branch.listener.presence)
     kiosk.configure(http={"listen": f"127.0.0.1:{port}"})
     status, rows = examine(kiosk)

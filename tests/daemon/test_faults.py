@@ -612,7 +612,7 @@ def test_files_whose_scans_ended_while_the_kiosk_was_off_are_put_away_at_the_sta
     kiosk.start()
     kiosk.drop(new_papers(1)[0])
     [scan_id] = until(lambda: list(branch.listener.results))
-    [done] = until(lambda: list((kiosk.inbox / "done").iterdir()))
+    [done] = until(lambda: list(kiosk.inbox.glob("done/*")))
     kiosk.kill()
     # As if the power had failed just before.
     done.rename(kiosk.inbox / f".{scan_id}.taken-{done.name.split('-', 1)[1]}")
