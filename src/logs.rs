@@ -21,16 +21,8 @@ pub const WORK: &str = "info,rumqttd=off";
 
 /// They tell at finer levels which hosts were asked for, and what was sent there: that is part of
 /// somebody's request; or what files are called, which their senders know.
-const HUSHED: [&str; 8] = [
-    "hyper",
-    "hyper_util",
-    "mdns_sd",
-    "notify",
-    "reqwest",
-    "rumqttc",
-    "rustls",
-    "tokio_rustls",
-];
+const HUSHED: [&str; 8] =
+    ["hyper", "hyper_util", "mdns_sd", "notify", "reqwest", "rumqttc", "rustls", "tokio_rustls"];
 
 /// From now on, records are logged, and panics with them.
 pub fn start(default: &str) {

@@ -41,6 +41,14 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from
 /// Orders that wait for a source; a person presses no faster.
 const ORDERS: usize = 4;
 
+/// Characters of a name that a device gives itself.
+const NAME: usize = 120;
+
+/// What a device calls itself, without what a terminal would obey.
+fn shown(name: &str) -> String {
+    name.trim().chars().filter(|c| !c.is_control()).take(NAME).collect()
+}
+
 /// A device, or a place, that pages come from.
 pub trait PageSource: Send + 'static {
     /// Captures until it is told to stop: pages, and how it is, go to the port, orders come from

@@ -2,7 +2,8 @@
 
 use roxmltree::Node;
 
-use super::xml::{is, member, members, number, parse, shown, text, texts};
+use super::xml::{is, member, members, number, parse, text, texts};
+use crate::capture::shown;
 
 /// The highest resolution that is looked for, in dpi.
 const MAX_DPI: u32 = 9600;

@@ -8,8 +8,7 @@ use mdns_sd::{ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use super::xml::shown;
-use crate::capture::Fault;
+use crate::capture::{Fault, shown};
 
 /// Scanners without TLS, and with it.
 const TYPES: [&str; 2] = ["_uscan._tcp.local.", "_uscans._tcp.local."];

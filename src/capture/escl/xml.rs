@@ -14,9 +14,6 @@ const SPACES: [&str; 2] =
 /// Elements and texts of one answer; the longest that scanners give have about 2000.
 const NODES: u32 = 50_000;
 
-/// Characters of a name that a device gives itself; it is shown to people.
-const NAME: usize = 80;
-
 /// A document whose root has this name.
 pub fn parse<'a>(text: &'a str, root: &str) -> Option<Document<'a>> {
     let options = ParsingOptions { nodes_limit: NODES, ..ParsingOptions::default() };
@@ -60,14 +57,10 @@ pub fn number(node: Node, name: &'static str) -> Option<u32> {
     (0.0..=f64::from(u32::MAX)).contains(&number).then_some(number as u32)
 }
 
-/// A name as it may be shown.
-pub fn shown(name: &str) -> String {
-    name.trim().chars().filter(|c| !c.is_control()).take(NAME).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::shown;
 
     fn status(inside: &str) -> String {
         format!("<ScannerStatus xmlns='{}'>{inside}</ScannerStatus>", SPACES[0])
@@ -107,6 +100,6 @@ mod tests {
     #[test]
     fn names_are_shown_short_and_on_one_line() {
         assert_eq!(shown(" MFP\u{1b}[31m\n2 "), "MFP[31m2");
-        assert_eq!(shown(&"x".repeat(999)).len(), NAME);
+        assert_eq!(shown(&"x".repeat(999)).len(), 120);
     }
 }

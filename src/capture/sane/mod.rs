@@ -36,7 +36,7 @@ use tokio::process::ChildStdin;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Captured, End, Fault, Order, PageSource, Port, State};
+use super::{Captured, End, Fault, Order, PageSource, Port, State, shown};
 use folder::Folder;
 use listing::Listing;
 use process::{Process, Tail, ask};
@@ -231,28 +231,23 @@ pub struct Probe {
 /// there is no such scanner, the reason says which ones there are.
 pub async fn probe(settings: &config::Sane) -> Result<Probe, Fault> {
     let version = ask(settings, &["--version".to_owned()], LOOK).await?;
-    let version = plain(version.split_whitespace().last().unwrap_or_default());
+    let version = shown(version.split_whitespace().last().unwrap_or_default());
     match look(settings).await {
         Ok(Device { listing, .. }) => {
             let device = settings.device.clone().unwrap_or(listing.device);
-            let source = listing.source.as_deref().map(plain);
-            Ok(Probe { version, device: plain(&device), source })
+            let source = listing.source.as_deref().map(shown);
+            Ok(Probe { version, device: shown(&device), source })
         }
         Err(Fault::Absent(reason)) => {
             let any = config::Sane { device: None, ..settings.clone() };
             let list =
                 ask(&any, &["--formatted-device-list=%d (%v %m)%n".to_owned()], LOOK).await?;
-            let found = list.lines().take(10).map(plain).collect::<Vec<_>>().join(", ");
+            let found = list.lines().take(10).map(shown).collect::<Vec<_>>().join(", ");
             let found = if found.is_empty() { "none" } else { &found };
             Err(Fault::Absent(format!("{reason}. SANE finds: {found}")))
         }
         Err(fault) => Err(fault),
     }
-}
-
-/// What a device calls itself, without what a terminal would obey.
-fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(120).collect()
 }
 
 #[cfg(test)]
