@@ -34,6 +34,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1_000_000, help="first seed of the training pages")
     parser.add_argument("--validation-pages", type=int, default=12, help="validation pages of each kind")
     parser.add_argument("--threads", type=int, default=1, help="threads of this process")
+    parser.add_argument("--workers", type=int, default=0, help="processes that draw batches for a training (0: its own)")
+    parser.add_argument("--batch", type=int, default=1, help="how many times larger than usual a batch is; a GPU bears 4")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(options.threads)  # before torch is loaded
     import cv2
@@ -53,7 +55,7 @@ def pages(options):
     drawn = sum(len(shard.texts) for shard in pool.line_shards(folder).values() if set(shard.kinds) == {"drawn"})
     if drawn < options.drawn:
         pool.fill_lines(folder, options.drawn - drawn, options.seed - 1 - drawn)
-    done = len(list(folder.glob("page-*.json")))
+    done = pool.page_count(folder)
     if done < options.pages:
         pool.fill_pages(folder, options.pages - done, options.seed + done)
 
@@ -67,13 +69,13 @@ def validation(options):
 def recogniser(options):
     from . import train_recogniser
 
-    train_recogniser.train(options.work, options.minutes or 90)
+    train_recogniser.train(options.work, options.minutes or 90, options.batch, options.workers)
 
 
 def detector(options):
     from . import train_detector
 
-    train_detector.train(options.work, options.minutes or 50)
+    train_detector.train(options.work, options.minutes or 50, options.batch, options.workers)
 
 
 def kinds(options) -> list[str]:
@@ -133,11 +135,11 @@ def history(options, kind: str) -> str:
 
     state = torch.load(checkpoint(options, kind), map_location="cpu", weights_only=True)
     folder = options.work / "pool" / "train"
-    page_count = len(list(folder.glob("page-*.json")))
+    page_count = pool.page_count(folder)
     if kind == "detector":
         data = f"{page_count} generated pages"
     else:
-        count = sum(len(shard.texts) for shard in pool.line_shards(folder).values())
+        count = pool.line_count(folder)
         data = f"{count} lines, cut from {page_count} generated pages or drawn alone"
     return (
         f"From random weights with AdamW on one cycle of the rate, {state['steps']} steps in {state['elapsed'] / 60:.0f} minutes, "

@@ -166,7 +166,7 @@ Line crops with a detector's errors; `drawn` are lines drawn alone, `values` are
 {recogniser}
 
 ### Time
-On two cores of the x86-64 machine that trained them, ONNX Runtime, best of several runs.
+On two cores of an x86-64 server, ONNX Runtime, best of several runs.
 
 {times}
 

@@ -14,7 +14,7 @@ from .alphabet import ALPHABET
 from .nets import LINE_HEIGHT, Detector, Recogniser, fuse
 from .schedule import averaged
 
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 OPSET = 17
 IR_VERSION = 8  # ONNX Runtime 1.20, which vendors' boards still ship, reads up to 10
 

@@ -86,6 +86,21 @@ def line_shards(folder: Path, known: dict[str, LineShard] | None = None) -> dict
     return shards
 
 
+def shard_count(folder: Path) -> int:
+    """Whole shards of lines of a folder."""
+    return sum(1 for _ in Path(folder).glob("lines-*.json"))
+
+
+def line_count(folder: Path) -> int:
+    """Lines of all whole shards of a folder."""
+    return sum(len(json.loads(path.read_text())["texts"]) for path in Path(folder).glob("lines-*.json"))
+
+
+def page_count(folder: Path) -> int:
+    """Whole stored pages of a folder."""
+    return sum(1 for _ in Path(folder).glob("page-*.json"))
+
+
 @dataclass
 class StoredPage:
     """A page for the detector: grey pixels at about STORED_WIDTH, and its truth in their coordinates."""

@@ -1,4 +1,5 @@
-"""What both trainings share: a schedule over time, checkpoints that carry it on, and averaged weights."""
+"""What both trainings share: data drawn in processes beside them, a schedule over time, checkpoints that carry it on,
+and averaged weights."""
 
 import copy
 import math
@@ -6,7 +7,24 @@ import os
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+
+def worker_rng(seed: tuple[int, ...]) -> np.random.Generator:
+    """A generator that no other process of this training's loader has."""
+    worker = get_worker_info()
+    return np.random.default_rng((*seed, worker.id if worker else 0))
+
+
+def loader(batches: IterableDataset, workers: int) -> DataLoader:
+    """Whole batches as `batches` yields them, drawn in as many processes, or in this one."""
+    return DataLoader(batches, batch_size=None, num_workers=workers, pin_memory=torch.cuda.is_available())
+
+
+def optimiser_of(net: torch.nn.Module, peak: float) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(net.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.02)
 
 
 def rate(progress: float, peak: float, warm: float = 0.04) -> float:

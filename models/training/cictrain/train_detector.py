@@ -4,6 +4,7 @@ Targets, in the order of the maps: text cores (the middle half of a line's full 
 that neighbours stay apart), horizontal rules, vertical rules.
 """
 
+import itertools
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +13,16 @@ import cv2
 import numpy as np
 import torch
 from torch.nn import functional as F
+from torch.utils.data import IterableDataset
 
 from . import pool
 from .lines import EM_PER_BOX
 from .nets import MAP_STRIDE, PAGE_MULTIPLE, Detector
-from .schedule import Average, Run, rate
+from .schedule import Average, Run, loader, optimiser_of, rate, worker_rng
 
 PEAK_RATE = 2.5e-3
 CROP = 512  # px, side of a training crop
-BATCH = 4
+BATCH = 4  # crops in one batch of the usual size
 PAGE_WIDTH = 896  # px, width of an upright A4 page as the engine scales it
 CORE_INSET = 0.1  # em taken off a core at each end
 GROW = 0.25  # em given back at each end when a core becomes a full box
@@ -154,47 +156,59 @@ def loss_of(logits, maps, weights):
     return (3 * cross.mean((0, 2, 3)) + 0.5 * dice).sum()
 
 
-def train(work: Path, minutes: float, validate_every: float = 8.0) -> Path:
-    """Trains until `minutes` of training have passed over all runs in `work`; gives the checkpoint's path."""
+class Sampler(IterableDataset):
+    """Batches of crops from the pages of a pool, without end: images [N, 1, CROP, CROP], maps and weights."""
+
+    def __init__(self, folder: Path, seed: tuple[int, ...], size: int = BATCH):
+        self.folder, self.seed, self.size = folder, seed, size
+
+    def __iter__(self):
+        rng, pages = worker_rng(self.seed), {}
+        for number in itertools.count():
+            if number % 100 == 0:
+                pages = pool.pages(self.folder, pages)
+                names = list(pages)
+            drawn = [sample(pages[names[rng.integers(len(names))]], rng) for _ in range(self.size)]
+            truth = [targets(quads, rules, CROP, CROP) for _, quads, rules in drawn]
+            images = np.stack([image for image, _, _ in drawn])[:, None]
+            yield tuple(map(torch.from_numpy, (images, np.stack([m for m, _ in truth]), np.stack([w for _, w in truth]))))
+
+
+def train(work: Path, minutes: float, batch: int = 1, workers: int = 0, validate_every: float = 8.0) -> Path:
+    """Trains until `minutes` of training have passed over all runs in `work`, on batches `batch` times the usual size;
+    gives the checkpoint's path."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net = Detector().to(device).to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.02)
+    peak = PEAK_RATE * batch**0.5
+    optimiser = optimiser_of(net, peak)
     average = Average(net)
     run = Run(work / "ckpt" / "detector.pt", minutes, net, optimiser, average)
-    rng = np.random.default_rng((11, run.steps))
-    pages, recent, validated = {}, [], run.elapsed
-    while not run.over():
-        if run.steps % 100 == 0:
-            pages = pool.pages(work / "pool" / "train", pages)
-        if len(pages) < PAGES_TO_START:
-            run.wait(10)
-            pages = pool.pages(work / "pool" / "train", pages)
-            continue
-        names = list(pages)
-        drawn = [sample(pages[names[rng.integers(len(names))]], rng) for _ in range(BATCH)]
-        truth = [targets(quads, rules, CROP, CROP) for _, quads, rules in drawn]
-        images = torch.from_numpy(np.stack([image for image, _, _ in drawn])[:, None]).float() / 255
-        maps = torch.from_numpy(np.stack([m for m, _ in truth])).to(device)
-        weights = torch.from_numpy(np.stack([w for _, w in truth])).to(device)
+    folder = work / "pool" / "train"
+    while pool.page_count(folder) < PAGES_TO_START:
+        run.wait(10)
+    recent, validated = [], run.elapsed
+    for images, maps, weights in loader(Sampler(folder, (11, run.steps), batch * BATCH), workers):
+        if run.over():
+            break
         for group in optimiser.param_groups:
-            group["lr"] = rate(run.progress(), PEAK_RATE)
+            group["lr"] = rate(run.progress(), peak)
         net.train()
+        images = images.to(device).float() / 255
         with torch.autocast(device.type, torch.bfloat16):
-            logits = net.logits(images.to(device).to(memory_format=torch.channels_last))
-        loss = loss_of(logits.float(), maps, weights)
+            logits = net.logits(images.to(memory_format=torch.channels_last))
+        loss = loss_of(logits.float(), maps.to(device), weights.to(device))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 2.0)
         optimiser.step()
         run.step_done()
         average.update(net, run.steps)
-        recent.append(loss.item())
+        recent.append(loss.detach())
         if run.steps % 100 == 0:
-            print(
-                f"{run.elapsed / 60:6.1f} min, step {run.steps}, loss {np.mean(recent[-100:]):.4f}, pool {len(pages)}",
-                flush=True,
-            )
-            if not np.isfinite(recent[-1]):
+            mean = torch.stack(recent).mean().item()
+            recent = []
+            print(f"{run.elapsed / 60:6.1f} min, step {run.steps}, loss {mean:.4f}", flush=True)
+            if not np.isfinite(mean):
                 raise RuntimeError("the loss is no number any more: lower PEAK_RATE")
         if run.elapsed - validated > 60 * validate_every:
             validated = run.elapsed

@@ -2,6 +2,7 @@
 
 The schedule follows time, not steps: a run asked for 90 minutes warms up, anneals and ends after 90 minutes of training
 on any machine, however often it was stopped and resumed in between. The weights that are kept are a moving average.
+Lines are drawn and augmented in `workers` processes beside the training's, or in its own where there are none.
 """
 
 import math
@@ -12,14 +13,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.nn import functional as F
+from torch.utils.data import IterableDataset
 
 from . import lines, pool
 from .alphabet import MARKS, decode, encode
 from .nets import TIME_STRIDE, Recogniser
-from .schedule import Average, Run, rate
+from .schedule import Average, Run, loader, optimiser_of, rate, worker_rng
 
 PEAK_RATE = 2.5e-3
-PIXELS_PER_BATCH = 12_288  # px of width in one batch, padding included
+PIXELS_PER_BATCH = 12_288  # px of width in one batch of the usual size, padding included
 DRAW = 6_144  # lines drawn from the pool at a time, then sorted by width into batches
 DRAWN_SHARE = 0.3  # of the lines drawn alone among all; they are harder and more varied than a page's
 PAGE_LINES_ENOUGH = 30_000  # lines cut from pages, below which their share is smaller in proportion
@@ -39,20 +41,26 @@ def emphasis(text: str) -> float:
     return 1.5 if is_value(text) or len(text) < 4 or text.isupper() else 1.0
 
 
-class Sampler:
-    """Draws lines from a pool, those of pages and those drawn alone in fixed shares.
+class Sampler(IterableDataset):
+    """Draws lines from a pool without end, those of pages and those drawn alone in fixed shares.
 
     A text that occurs often counts for less each time; values and short lines count for more.
     """
 
-    def __init__(self, folder: Path, rng: np.random.Generator):
-        self.folder, self.rng, self.shards = folder, rng, {}
+    def __init__(self, folder: Path, seed: tuple[int, ...], pixels: int = PIXELS_PER_BATCH):
+        self.folder, self.seed, self.pixels, self.shards = folder, seed, pixels, {}
 
-    def refresh(self) -> int:
-        before = len(self.shards)
+    def __iter__(self):
+        self.rng = worker_rng(self.seed)
+        while True:
+            self.refresh()
+            yield from self.batches()
+
+    def refresh(self):
+        """Takes over what the pool has grown by, once that is worth the counting."""
+        if self.shards and pool.shard_count(self.folder) < 1.1 * len(self.shards):
+            return
         self.shards = pool.line_shards(self.folder, self.shards)
-        if len(self.shards) == before:
-            return len(self.weights) if before else 0
         self.where = [(shard, n) for shard in self.shards.values() for n in range(len(shard.texts))]
         texts = [shard.texts[n] for shard, n in self.where]
         often = Counter(texts)
@@ -64,7 +72,6 @@ class Sampler:
             weights[drawn] *= share / weights[drawn].sum()
             weights[~drawn] *= (1 - share) / weights[~drawn].sum()
         self.weights = weights / weights.sum()
-        return len(texts)
 
     def batches(self):
         """One draw as (images [N, 1, 40, W], labels, label lengths), narrow and wide batches mixed."""
@@ -80,7 +87,7 @@ class Sampler:
         groups, group, width = [], [], 0
         for row in rows:
             wider = max(width, lines.padded_width(row[0].shape[1]))
-            if group and wider * (len(group) + 1) > PIXELS_PER_BATCH:
+            if group and wider * (len(group) + 1) > self.pixels:
                 groups.append((group, width))
                 group, wider = [], lines.padded_width(row[0].shape[1])
             group.append(row)
@@ -167,45 +174,41 @@ def reader(net: torch.nn.Module, device):
     return read
 
 
-def train(work: Path, minutes: float, validate_every: float = 8.0) -> Path:
-    """Trains until `minutes` of training have passed over all runs in `work`; gives the checkpoint's path."""
+def train(work: Path, minutes: float, batch: int = 1, workers: int = 0, validate_every: float = 8.0) -> Path:
+    """Trains until `minutes` of training have passed over all runs in `work`, on batches `batch` times the usual size;
+    gives the checkpoint's path."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net = Recogniser().to(device).to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.02)
+    peak = PEAK_RATE * batch**0.5
+    optimiser = optimiser_of(net, peak)
     average = Average(net)
     run = Run(work / "ckpt" / "recogniser.pt", minutes, net, optimiser, average)
-    rng = np.random.default_rng((7, run.steps))
-    sampler = Sampler(work / "pool" / "train", rng)
+    folder = work / "pool" / "train"
+    while pool.line_count(folder) < LINES_TO_START:
+        run.wait(5)
     recent, seen = [], 0
     next_validation = time.monotonic() + 60 * validate_every
-    while not run.over():
-        count = sampler.refresh()
-        if count < LINES_TO_START:
-            run.wait(5)
-            continue
-        for images, labels, lengths in sampler.batches():
-            for group in optimiser.param_groups:
-                group["lr"] = rate(run.progress(), PEAK_RATE)
-            net.train()
-            loss = loss_of(net, images, labels, lengths, device)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(net.parameters(), 2.0)
-            optimiser.step()
-            run.step_done()
-            average.update(net, run.steps)
-            recent.append(loss.item())
-            seen += len(images)
-            if run.steps % 100 == 0:
-                print(
-                    f"{run.elapsed / 60:6.1f} min, step {run.steps}, loss {np.mean(recent[-100:]):.4f}, "
-                    f"{seen} lines seen, pool {count}",
-                    flush=True,
-                )
-                if not math.isfinite(recent[-1]):
-                    raise RuntimeError("the loss is no number any more: lower PEAK_RATE")
-            if run.over():
-                break
+    for images, labels, lengths in loader(Sampler(folder, (7, run.steps), batch * PIXELS_PER_BATCH), workers):
+        if run.over():
+            break
+        for group in optimiser.param_groups:
+            group["lr"] = rate(run.progress(), peak)
+        net.train()
+        loss = loss_of(net, images, labels, lengths, device)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 2.0)
+        optimiser.step()
+        run.step_done()
+        average.update(net, run.steps)
+        recent.append(loss.detach())
+        seen += len(images)
+        if run.steps % 100 == 0:
+            mean = torch.stack(recent).mean().item()
+            recent = []
+            print(f"{run.elapsed / 60:6.1f} min, step {run.steps}, loss {mean:.4f}, {seen} lines seen", flush=True)
+            if not math.isfinite(mean):
+                raise RuntimeError("the loss is no number any more: lower PEAK_RATE")
         if time.monotonic() > next_validation:
             validation = pool.line_shards(work / "pool" / "validation")
             print("validation", evaluate(reader(average.net, device), validation, limit=150), flush=True)
