@@ -1,7 +1,8 @@
-"""Boots systemd as PID 1 of a copy of this machine's files, with a folder's files over them: boot.py FOLDER
+"""Boots systemd as PID 1 of a copy of this machine's files, with a folder's files over them: boot.py FOLDER DATA
 
 To be run as root in namespaces of its own (`machine.py` does). The machine has a loopback network alone, no
-hardware, and a kernel that it cannot change: nothing that it does is felt outside. All of it is gone when it ends.
+hardware, and a kernel that it cannot change: nothing that it does is felt outside. All of it is gone when it ends, but
+for the folders of DATA, which are its data partition.
 """
 
 import os
@@ -39,7 +40,7 @@ def mount(kind: str, at: Path, *options: str):
     run("mount", "-t", kind, *options, kind, at)
 
 
-def main(folder: Path):
+def main(folder: Path, data: Path):
     run("mount", "--make-rprivate", "/")
     mount("tmpfs", WORK)
     root, upper, work = WORK / "root", WORK / "upper", WORK / "work"
@@ -50,6 +51,10 @@ def main(folder: Path):
     (upper / "etc/systemd/system").mkdir(parents=True, exist_ok=True)
     os.setxattr(upper / "etc/systemd/system", "trusted.overlay.opaque", b"y")
     run("mount", "-t", "overlay", "overlay", "-o", f"lowerdir=/,upperdir={upper},workdir={work}", root)
+    for path in ["data", "var/lib/cic-kiosk", "var/lib/cic-kiosk-confirm"]:
+        for place in [data / path, root / path]:
+            place.mkdir(parents=True, exist_ok=True)
+        run("mount", "--bind", data / path, root / path)
     mount("proc", root / "proc")
     run("mount", "--bind", root / "proc/sys", root / "proc/sys")
     run("mount", "-o", "remount,ro,bind", root / "proc/sys")
@@ -76,4 +81,4 @@ def main(folder: Path):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

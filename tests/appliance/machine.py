@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kiosk import ONNXRUNTIME, PROGRAM, ROOT, until
+from kiosk import ONNXRUNTIME, PATIENCE, PROGRAM, ROOT, until
 
 UNITS = ROOT / "systemd"
 
@@ -55,10 +55,12 @@ def install(folder: Path):
 
 
 class Machine:
-    """Runs from `start` to `stop`; what is in its folder's `root` lies over this machine's files, and is not changed."""
+    """Runs from `start` to `stop`, or until it ends by itself. What is in its folder's `root` lies over this machine's
+    files, and is not changed; what is in `data` is."""
 
     def __init__(self, folder: Path):
         self.root = folder / "root"
+        self.data = folder / "data"
         self.log = folder / "console.log"
         self.process: subprocess.Popen | None = None
         groups = Path("/sys/fs/cgroup")
@@ -77,7 +79,7 @@ class Machine:
     def start(self):
         # On a machine where one systemd runs, another needs a branch of control groups of its own.
         self.group.mkdir()
-        boot = [sys.executable, Path(__file__).with_name("boot.py"), self.root]
+        boot = [sys.executable, Path(__file__).with_name("boot.py"), self.root, self.data]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 ["unshare", "--fork", "--kill-child", *NAMESPACES, "setsid", *boot],
@@ -116,7 +118,12 @@ class Machine:
         if self.process is not None:
             # And with it, its child: the machine.
             self.process.kill()
-            self.process.wait(20)
+            self.wait()
+
+    def wait(self):
+        """Until it has ended."""
+        if self.process is not None:
+            self.process.wait(PATIENCE)
             self.process = None
             # The deepest first.
             for group in sorted(self.group.glob("**/"), reverse=True):

@@ -16,7 +16,7 @@ PYTHON = "/usr/bin/python3"
 
 # In place of the program, in the service's sandbox and in a worker's.
 IN_SERVICE = {"Type": "oneshot", "Restart": "no", "RuntimeDirectory": "cic-kiosk-probe"}
-IN_WORKER = {"StandardOutput": "socket"}
+IN_WORKER = {"StandardInput": "socket", "StandardOutput": "socket"}
 
 
 def variant(unit: str, **settings: str) -> str:
@@ -54,10 +54,24 @@ def machine(new_machine):
     machine.stop()
 
 
+# Connects to two workers, and asks the second one when both are there.
+ASK = """
+import socket, sys
+workers = []
+for _ in range(2):
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(f"/run/{sys.argv[1]}.sock")
+    workers.append((connection, connection.makefile(encoding="utf-8")))
+    begin = workers[-1][1].readline()
+if begin == "here\\n":
+    connection.sendall(b"\\n")
+print(begin, workers[-1][1].read())
+"""
+
+
 def answer_of(machine, name: str) -> str:
-    """What a worker says to the kiosk's user who connects."""
-    ask = f"import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect('/run/{name}.sock');"
-    return machine.as_kiosk(PYTHON, "-c", ask + " sys.stdout.write(s.makefile(encoding='utf-8').read())")
+    """What the second of two workers says to the kiosk's user."""
+    return machine.as_kiosk(PYTHON, "-c", ASK, name)
 
 
 def test_service_has_what_it_needs_and_nothing_else(machine):
@@ -70,7 +84,7 @@ def test_service_has_what_it_needs_and_nothing_else(machine):
 
 
 def test_worker_sees_nothing_and_reaches_nobody(machine):
-    ends = json.loads(answer_of(machine, "probing"))
+    ends = json.loads(answer_of(machine, "probing").removeprefix("here"))
     assert {name for name, end in ends.items() if end == "ok"} == {"journal", "core", "other processes"}, ends
 
 
@@ -124,3 +138,7 @@ def test_service_that_hangs_or_dies_is_started_again(service):
 def test_reload_is_told_and_done(service):
     service.run("systemctl", "reload", "cic-kiosk.service")
     until(lambda: "the configuration was read again" in service.journal("--unit=cic-kiosk.service"))
+
+
+def test_journal_is_kept_and_limited(machine):
+    assert "max 256.0M" in machine.journal("--unit=systemd-journald.service")
