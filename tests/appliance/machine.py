@@ -54,6 +54,14 @@ def install(folder: Path):
         subprocess.run([*command, f"--root={folder}", "cic-kiosk.conf"], check=True)
 
 
+def is_removed(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except OSError:
+        return False
+    return True
+
+
 class Machine:
     """Runs from `start` to `stop`, or until it ends by itself. What is in its folder's `root` lies over this machine's
     files, and is not changed; what is in `data` is."""
@@ -125,7 +133,6 @@ class Machine:
         if self.process is not None:
             self.process.wait(PATIENCE)
             self.process = None
-            # The deepest first.
+            # The deepest first; one is busy until its last process is quite gone.
             for group in sorted(self.group.glob("**/"), reverse=True):
-                until(lambda group=group: not (group / "cgroup.procs").read_text())
-                group.rmdir()
+                until(lambda group=group: is_removed(group))
