@@ -33,7 +33,8 @@ def variant(unit: str, **settings: str) -> str:
 def machine(new_machine):
     machine = new_machine("sandbox")
     units = "usr/lib/systemd/system"
-    place(machine.root, "usr/share/cic-kiosk/probe.py", Path(__file__).with_name("probe.py").read_text(encoding="utf-8"))
+    script = Path(__file__).with_name("probe.py").read_text(encoding="utf-8")
+    place(machine.root, "usr/share/cic-kiosk/probe.py", script)
     (machine.root / DOCUMENT[1:]).write_bytes(REPORT.read_bytes())
     probe = f"{PYTHON} -I /usr/share/cic-kiosk/probe.py"
     place(machine.root, f"{units}/probe.service", variant("cic-kiosk.service", ExecStart=probe, **IN_SERVICE))
@@ -113,6 +114,9 @@ def test_service_reads_and_delivers(service):
     result = service.run("mosquitto_sub", "-h", BROKER, "-t", topic, "-C", "1", "-W", "120")
     outside = json.loads(run("extract", "--models", ROOT / "models", REPORT, check=True).stdout)
     assert json.loads(result)["data"] == outside["data"]
+    # A worker read it; and nobody keeps records of that.
+    assert service.property("cic-kiosk-worker.socket", "NAccepted") != "0"
+    assert service.run("find", "/var/lib/cic-kiosk", "-name", ".*") == ""
 
 
 def test_what_is_not_secret_is_not_needed_and_secrets_are_nobody_elses(service):

@@ -67,8 +67,8 @@ class Box:
             shutil.copytree(machine.root, root)
             self.hurry(name, PATIENT)
         self.data = machine.data / "data"
+        self.data.mkdir(parents=True, exist_ok=True)
         for name in "ab":
-            place(self.data, f"slot-{name}", "")
             (self.data / f"slot-{name}").write_bytes(bytes(1 << 20))
         for name, text in {"primary": "A", "A.left": "3", "B.left": "0"}.items():
             place(self.data, f"boot/{name}", f"{text}\n")
@@ -95,7 +95,7 @@ class Box:
         return current
 
     def install(self, version: int, slot: str):
-        """An update: RAUC checks and installs a bundle, of which the other slot's software is as it stands in its folder."""
+        """RAUC checks a bundle, and installs it. The software that then runs is the slot's folder."""
         bundle = self.folder / f"bundle-{version}"
         place(bundle, "manifest.raucm", MANIFEST.format(version=version))
         place(bundle, "rootfs.img", f"software of version {version}\n")
