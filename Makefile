@@ -15,7 +15,7 @@ demo: ## read a scanned report, draw what was found, publish it to a broker and 
 	cargo run --release --locked --quiet -- demo --models models
 
 test: ## check format and lints, run every test
-	scripts/setup.sh build onnxruntime test
+	scripts/setup.sh build onnxruntime test appliance
 	scripts/test.sh
 
 bench: ## compare speed, memory and accuracy with Tesseract on the same pages

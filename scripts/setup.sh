@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Gets what the Makefile's targets need, and nothing that is there already.
 #
-# setup.sh build|onnxruntime|test|bench|training|fuzz|vm ...
+# setup.sh build|onnxruntime|test|appliance|bench|training|fuzz|vm ...
 #
 # Debian packages are installed when this runs as root; otherwise a line says which ones to install.
 set -euo pipefail
@@ -116,6 +116,19 @@ test_tools() {
     venv .cache/http tests/http/requirements.txt
 }
 
+# Units are booted in namespaces, and updates installed.
+appliance() {
+    want systemd -- test -x /lib/systemd/systemd
+    want dbus-daemon dbus-system-bus-common -- test -e /usr/share/dbus-1/system.conf
+    want rauc -- rauc --version
+    want rauc-service -- test -e /lib/systemd/system/rauc.service
+    want squashfs-tools -- which mksquashfs
+    want openssl -- which openssl
+    want iproute2 -- which ip
+    want shellcheck -- shellcheck --version
+    install_missing
+}
+
 training() {
     fonts
     venv .cache/training models/training/requirements.txt
@@ -154,7 +167,7 @@ vm() {
 
 for part in "$@"; do
     case $part in
-    build | onnxruntime | training | fuzz | vm) "$part" ;;
+    build | onnxruntime | appliance | training | fuzz | vm) "$part" ;;
     test | bench) "${part}_tools" ;;
     *) die "unknown part $part" ;;
     esac

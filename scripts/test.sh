@@ -35,6 +35,12 @@ daemon_tests() {
     "${root[@]}" .cache/http/bin/python -m pytest tests/daemon
 }
 
+# They boot the units, which takes root; without it those tests are skipped, and say so.
+appliance_tests() {
+    cargo build --locked
+    .cache/http/bin/python -m pytest -rs tests/appliance
+}
+
 # What the programs of the Rust tests logged; the Python tests search theirs themselves.
 logs=target/tmp/logs
 rm -rf "$logs"
@@ -45,6 +51,7 @@ part "generator and training" python_tests
 part "engine and program" cargo test --locked
 part "HTTP API, from outside" http_tests
 part "daemon, from outside" daemon_tests
+part "appliance, booted" appliance_tests
 part "no value of a paper in a log" python3 tests/secrecy.py "$logs"
 
 # pytest ends with "=== N passed in S s ===", cargo prints "test result: ok. N passed; ..." for each binary.

@@ -30,7 +30,7 @@ use tokio::runtime;
 
 use self::check::{Check, Finding, Row, Status};
 use super::config::ConfigArgs;
-use super::{Outcome, print};
+use super::{Failure, Outcome, print, usage_error};
 use cic_kiosk::config::Config;
 
 /// Check devices, models, broker, disk and all else that a kiosk needs
@@ -43,6 +43,10 @@ pub struct Doctor {
     #[arg(long)]
     json: bool,
 
+    /// Make this check alone, beside the configuration's; can be given several times
+    #[arg(long, value_name = "CHECK")]
+    only: Vec<String>,
+
     #[command(flatten)]
     config: ConfigArgs,
 }
@@ -54,8 +58,8 @@ impl Doctor {
         match self.config.load() {
             Ok(loaded) => {
                 rows.push(Row::new("configuration", Finding::ok("it is right")));
+                let checks = self.wanted(checks(&Arc::new(loaded.config)))?.into_iter();
                 let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
-                let checks = checks(&Arc::new(loaded.config)).into_iter();
                 // On tasks of their own: one that computes holds up no other.
                 let tasks = runtime.block_on(async {
                     join_all(checks.map(|check| tokio::spawn(check.run()))).await
@@ -83,6 +87,20 @@ impl Doctor {
         };
         print(&text)?;
         Ok(is_well)
+    }
+
+    fn wanted(&self, mut checks: Vec<Check>) -> Result<Vec<Check>, Failure> {
+        if self.only.is_empty() {
+            return Ok(checks);
+        }
+        let is = |name: &String, check: &Check| name == check.name();
+        if let Some(name) =
+            self.only.iter().find(|name| !checks.iter().any(|check| is(name, check)))
+        {
+            return Err(usage_error(&format!("there is no check {name}")).into());
+        }
+        checks.retain(|check| self.only.iter().any(|name| is(name, check)));
+        Ok(checks)
     }
 }
 

@@ -263,3 +263,19 @@ fn dead_letters_and_keys_that_are_missing_are_told() {
     kiosk.set_credential("outbox-key", &"02".repeat(32));
     assert!(kiosk.examined().fault("outbox").contains("key that is not here"));
 }
+
+#[test]
+fn checks_that_are_asked_for_are_made_alone() {
+    let kiosk = Kiosk::new();
+    let only = |names: &[&str]| {
+        let asked = names.iter().flat_map(|name| ["--only", name]);
+        run(kiosk.command().arg("--json").args(asked), b"")
+    };
+    // The broker is away, which is nobody's concern here.
+    let examined = Examined::of(only(&["disk", "models"]));
+    assert_eq!(examined.run.code(), Some(0));
+    assert_eq!(examined.named("ok"), ["configuration", "disk", "models"]);
+    let unknown = only(&["modles"]);
+    assert_eq!(unknown.code(), Some(64));
+    assert!(unknown.stderr.contains("modles"), "{}", unknown.stderr);
+}

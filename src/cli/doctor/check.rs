@@ -96,6 +96,11 @@ impl Check {
         })
     }
 
+    /// The name of its row.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// With so much time.
     pub fn within(self, limit: Duration) -> Self {
         Self { limit, ..self }
