@@ -95,6 +95,8 @@ def test_no_unit_lets_onnxruntime_tell_its_makers():
     for unit in UNITS.glob("cic-kiosk*.service"):
         text = unit.read_text(encoding="utf-8")
         assert ("/usr/bin/cic-kiosk" in text) == ("\nEnvironment=ORT_DISABLE_TELEMETRY=1\n" in text), unit
+    # Nor does the library that is shipped know where they are.
+    assert b"events.data.microsoft.com" not in (ROOT / ".cache/onnxruntime/libonnxruntime.so").read_bytes()
 
 
 def test_everything_that_units_and_settings_name_is_installed(package):
