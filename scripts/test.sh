@@ -35,12 +35,17 @@ daemon_tests() {
     "${root[@]}" .cache/http/bin/python -m pytest tests/daemon
 }
 
+appliance_tests() {
+    .cache/http/bin/python -m pytest tests/appliance
+}
+
 # What the programs of the Rust tests logged; the Python tests search theirs themselves.
 logs=target/tmp/logs
 rm -rf "$logs"
 
 part "format" cargo fmt --check
 part "clippy" cargo clippy --locked --all-targets -- -D warnings
+part "appliance's files" appliance_tests
 part "generator and training" python_tests
 part "engine and program" cargo test --locked
 part "HTTP API, from outside" http_tests
