@@ -26,6 +26,7 @@ PACKAGES = {
     "libgcc_s.so.1": "libgcc-s1",
     "libstdc++.so.6": "libstdc++6",
 }
+PROGRAMS = {"./usr/bin/cic-kiosk", "./usr/lib/cic-kiosk/confirm"}
 MACHINES = {"amd64": "Advanced Micro Devices X86-64", "arm64": "AArch64"}
 DEBIAN_12 = 2, 36
 
@@ -79,7 +80,7 @@ def test_it_has_what_a_kiosk_needs_at_the_places_that_the_configuration_names(pa
     config = tomllib.loads((package.root / "etc/cic-kiosk/config.toml").read_text())
     for key in "models", "onnxruntime":
         assert (package.root / config["reading"][key].lstrip("/")).exists(), key
-    for unit in "cic-kiosk.service", "cic-kiosk-worker.socket", "cic-kiosk-worker@.service":
+    for unit in "cic-kiosk.service", "cic-kiosk-worker.socket", "cic-kiosk-worker@.service", "cic-kiosk-confirm.service":
         assert (package.root / "usr/lib/systemd/system" / unit).exists(), unit
     for folder in "sysusers.d", "tmpfiles.d", "systemd/journald.conf.d":
         assert (package.root / "usr/lib" / folder / "cic-kiosk.conf").exists(), folder
@@ -105,7 +106,7 @@ def test_its_models_are_those_of_the_manifest(package):
 def test_everything_is_roots_and_written_by_nobody_else(package):
     assert package.members
     for member in package.members:
-        expected = 0o755 if member.isdir() or member.name.startswith("./usr/bin/") else 0o644
+        expected = 0o755 if member.isdir() or member.name in PROGRAMS else 0o644
         assert stat.S_IMODE(member.mode) == expected, member.name
         assert (member.uid, member.gid) == (0, 0), member.name
         assert member.isdir() or member.isfile(), member.name
@@ -117,13 +118,12 @@ def test_it_keeps_the_configuration_of_the_place_and_nothing_else(package):
 
 def test_a_purge_ends_the_state_and_a_removal_does_not(package, tmp_path):
     """With what it deletes put elsewhere: the script itself is run."""
-    state = tmp_path / "state"
+    state = tmp_path / "cic-kiosk"
     script = (package.control / "postrm").read_text()
-    assert script.count("/var/lib/cic-kiosk") == 1
     for word, remains in ("remove", True), ("upgrade", True), ("purge", False):
         state.mkdir(exist_ok=True)
         # Without systemd's helpers, as on a system from which they went first.
-        command = script.replace("/var/lib/cic-kiosk", str(state)).replace("/usr/bin/deb-systemd-helper", "/none")
+        command = script.replace("/var/lib/", f"{tmp_path}/").replace("/usr/bin/deb-systemd-helper", "/none")
         run("sh", "-c", command.replace("/run/systemd/system", "/none"), "postrm", word)
         assert state.exists() == remains, word
 
