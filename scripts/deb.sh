@@ -20,7 +20,7 @@ SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || date +%s)
 export SOURCE_DATE_EPOCH
 
 licences x86_64-unknown-linux-gnu .cache/onnxruntime
-.cache/cargo-deb/bin/cargo-deb --no-build --quiet --output target/debian/
+.cache/cargo-deb/bin/cargo-deb --no-build --quiet --output target/debian/ --variant x86_64
 
 licences aarch64-unknown-linux-gnu .cache/onnxruntime-aarch64
 .cache/cargo-deb/bin/cargo-deb --no-build --quiet --output target/debian/ \
