@@ -2,13 +2,13 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench load crash idle scanner device models check fuzz
+.PHONY: help demo test bench load crash idle scanner device aarch64 deb size models check fuzz
 
 # Where the program looks for ONNX Runtime first: out of the wheel that scripts/onnxruntime.txt pins.
 export ORT_DYLIB_PATH ?= $(CURDIR)/.cache/onnxruntime/libonnxruntime.so
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## read a scanned report, draw what was found, publish it to a broker and receive it again
 	scripts/setup.sh build onnxruntime
@@ -48,6 +48,21 @@ device: ## test with a real camera and real GPIO lines, in a virtual machine
 	scripts/setup.sh build onnxruntime test vm
 	cargo build --locked
 	VM_LIMIT=1800 scripts/vm.sh run .cache/python/bin/python -m pytest tests/device
+
+aarch64: ## build the release for a kiosk's board, with Debian's cross compiler
+	scripts/setup.sh aarch64
+	scripts/aarch64.sh
+
+deb: aarch64 ## make the Debian packages for x86-64 and aarch64 in target/debian, and look at them
+	scripts/setup.sh onnxruntime onnxruntime-aarch64 deb
+	cargo build --release --locked
+	scripts/deb.sh
+	.cache/http/bin/python -m pytest tests/package
+
+size: aarch64 ## measure how large everything is, how soon the service is ready and what memory it takes
+	scripts/setup.sh onnxruntime onnxruntime-aarch64 test
+	cargo build --release --locked
+	.cache/http/bin/python scripts/size.py
 
 models: ## train both models from nothing, measure them and write them to models/ (hours; WORK=folder)
 	scripts/setup.sh build training

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Gets what the Makefile's targets need, and nothing that is there already.
 #
-# setup.sh build|onnxruntime|test|appliance|bench|training|fuzz|vm ...
+# setup.sh build|onnxruntime|onnxruntime-aarch64|aarch64|deb|test|appliance|bench|training|fuzz|vm ...
 #
 # Debian packages are installed when this runs as root; otherwise a line says which ones to install.
 set -euo pipefail
@@ -13,6 +13,10 @@ die() {
 }
 
 missing=()
+
+# The target of a kiosk's board.
+BOARD=aarch64-unknown-linux-gnu
+CARGO_DEB=3.8.0
 
 # want PACKAGE... -- COMMAND...: the packages are missing where the command fails.
 want() {
@@ -45,14 +49,23 @@ build() {
         die "cargo is missing: install Rust $(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or later, see https://rustup.rs"
 }
 
-# The library out of the wheel, as .cache/onnxruntime/libonnxruntime.so.
+# The library for this machine, as .cache/onnxruntime/libonnxruntime.so.
 onnxruntime() {
-    local folder=.cache/onnxruntime machine wheel
-    [ -e "$folder/libonnxruntime.so" ] && [ "$folder/libonnxruntime.so" -nt scripts/onnxruntime.txt ] && return
+    runtime "$(uname -m)" .cache/onnxruntime
+}
+
+# The library for a kiosk's board.
+onnxruntime_aarch64() {
+    runtime aarch64 .cache/onnxruntime-aarch64
+}
+
+# runtime MACHINE FOLDER: the library out of the wheel, and the licences that go with it wherever it goes.
+runtime() {
+    local machine=$1 folder=$2 wheel
+    [ -e "$folder/ThirdPartyNotices.txt" ] && [ "$folder/libonnxruntime.so" -nt scripts/onnxruntime.txt ] && return
     want python3 -- python3 --version
     want python3-pip -- python3 -m pip --version
     install_missing
-    machine=$(uname -m)
     case $machine in
     x86_64 | aarch64) ;;
     *) die "no ONNX Runtime wheel for $machine is pinned in scripts/onnxruntime.txt" ;;
@@ -69,10 +82,56 @@ import pathlib, re, sys, zipfile
 
 wheel, folder = sys.argv[1:]
 with zipfile.ZipFile(wheel) as archive:
-    [name] = [n for n in archive.namelist() if re.fullmatch(r"onnxruntime/capi/libonnxruntime\.so[.\d]*", n)]
-    pathlib.Path(folder, "libonnxruntime.so").write_bytes(archive.read(name))
+    [library] = [n for n in archive.namelist() if re.fullmatch(r"onnxruntime/capi/libonnxruntime\.so[.\d]*", n)]
+    texts = {name: f"onnxruntime/{name}" for name in ("LICENSE", "ThirdPartyNotices.txt")}
+    for name, member in {"libonnxruntime.so": library, **texts}.items():
+        pathlib.Path(folder, name).write_bytes(archive.read(member))
 PYTHON
     rm "$wheel"
+}
+
+# What links and compiles C for aarch64, and a Rust with its standard library: rustup's own where it has the target
+# (rustup target add aarch64-unknown-linux-gnu), otherwise Debian's, as .cache/aarch64/rustc. That one is unpacked, not
+# installed, and the machine's own Rust stays as it is.
+aarch64() {
+    build
+    want gcc-aarch64-linux-gnu libc6-dev-arm64-cross -- aarch64-linux-gnu-gcc --version
+    install_missing
+    [ -e "$(rustc --print sysroot)/lib/rustlib/$BOARD/lib" ] || [ -e .cache/aarch64/rustc ] || debian_rust
+}
+
+debian_rust() {
+    local folder=$PWD/.cache/aarch64 apt package
+    [ "$(uname -m)" = x86_64 ] || die "please run: rustup target add $BOARD"
+    rm -rf "$folder"
+    mkdir -p "$folder"/apt/{state/lists,cache/archives}/partial
+    # apt with both architectures and lists of its own: the machine's need not know arm64.
+    apt=(apt-get -qq -o Dir::State="$folder/apt/state" -o Dir::State::status=/var/lib/dpkg/status
+        -o Dir::Cache="$folder/apt/cache" -o APT::Architectures::=amd64 -o APT::Architectures::=arm64
+        -o APT::Sandbox::User= -o Debug::NoLocking=1)
+    "${apt[@]}" update
+    # All that this machine lacks of it, LLVM among others; --reinstall, because nothing here may be left out.
+    "${apt[@]}" install --download-only --reinstall --yes --no-install-recommends rustc-web libstd-rust-web-dev
+    (cd "$folder/apt/cache/archives" && "${apt[@]}" download libstd-rust-web-dev:arm64)
+    for package in "$folder"/apt/cache/archives/*.deb; do
+        dpkg-deb -x "$package" "$folder"
+    done
+    rm -r "$folder/apt"
+    printf '#!/bin/sh\nLD_LIBRARY_PATH=%q exec %q "$@"\n' \
+        "$folder/usr/lib/x86_64-linux-gnu" "$folder/usr/bin/rustc" >"$folder/rustc.new"
+    chmod +x "$folder/rustc.new"
+    mv "$folder/rustc.new" "$folder/rustc"
+}
+
+# What makes packages, and what judges them.
+deb() {
+    want lintian -- lintian --version
+    want dpkg-dev -- is_installed dpkg-dev
+    want qemu-user-static -- qemu-aarch64-static --version
+    install_missing
+    venv .cache/http tests/http/requirements.txt
+    .cache/cargo-deb/bin/cargo-deb --version 2>/dev/null | grep -qx "$CARGO_DEB" ||
+        cargo install --locked --quiet --root .cache/cargo-deb --no-default-features --force "cargo-deb@$CARGO_DEB"
 }
 
 # venv FOLDER PINS [PATTERN]: a virtual environment with the pinned requirements, those left out that match the pattern.
@@ -82,6 +141,8 @@ venv() {
     want python3 -- python3 --version
     want python3-venv -- python3 -c 'import ensurepip, venv'
     install_missing
+    # Clearing would empty what the link leads to.
+    [ ! -L "$folder" ] || die "$folder is a link, and what it leads to is older than $pins: remove the link, or mend that"
     python3 -m venv --clear "$folder"
     grep -v "$without" "$pins" >"$folder/requirements.txt"
     "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$folder/requirements.txt"
@@ -167,7 +228,7 @@ vm() {
 
 for part in "$@"; do
     case $part in
-    build | onnxruntime | appliance | training | fuzz | vm) "$part" ;;
+    build | onnxruntime | onnxruntime-aarch64 | aarch64 | deb | appliance | training | fuzz | vm) "${part//-/_}" ;;
     test | bench) "${part}_tools" ;;
     *) die "unknown part $part" ;;
     esac

@@ -47,6 +47,7 @@ rm -rf "$logs"
 
 part "format" cargo fmt --check
 part "clippy" cargo clippy --locked --all-targets -- -D warnings
+part "appliance's files" appliance_tests
 part "generator and training" python_tests
 part "engine and program" cargo test --locked
 part "HTTP API, from outside" http_tests
