@@ -11,8 +11,9 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## read a scanned report, draw what was found, publish it to a broker and receive it again
-	scripts/setup.sh build onnxruntime
-	cargo run --release --locked --quiet -- demo --models models
+	scripts/setup.sh build onnxruntime broker
+	cargo build --release --locked --quiet
+	scripts/demo.sh
 
 test: ## check format and lints, run every test
 	scripts/setup.sh build onnxruntime test appliance

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Gets what the Makefile's targets need, and nothing that is there already.
 #
-# setup.sh build|onnxruntime|onnxruntime-aarch64|aarch64|deb|test|appliance|bench|training|fuzz|vm ...
+# setup.sh build|broker|onnxruntime|onnxruntime-aarch64|aarch64|deb|test|appliance|bench|training|fuzz|vm ...
 #
 # Debian packages are installed when this runs as root; otherwise a line says which ones to install.
 set -euo pipefail
@@ -149,6 +149,12 @@ venv() {
     touch "$folder/ready"
 }
 
+broker() {
+    want mosquitto -- env PATH="$PATH:/usr/sbin" which mosquitto
+    want python3 -- python3 --version
+    install_missing
+}
+
 is_installed() {
     [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1")" = installed ]
 }
@@ -164,7 +170,7 @@ fonts() {
 
 # PyTorch weighs gigabytes, and only training needs it.
 test_tools() {
-    want mosquitto -- env PATH="$PATH:/usr/sbin" which mosquitto
+    broker
     want mosquitto-clients -- which mosquitto_sub
     want curl -- curl --version
     want chromium -- which chromium
@@ -228,7 +234,7 @@ vm() {
 
 for part in "$@"; do
     case $part in
-    build | onnxruntime | onnxruntime-aarch64 | aarch64 | deb | appliance | training | fuzz | vm) "${part//-/_}" ;;
+    build | broker | onnxruntime | onnxruntime-aarch64 | aarch64 | deb | appliance | training | fuzz | vm) "${part//-/_}" ;;
     test | bench) "${part}_tools" ;;
     *) die "unknown part $part" ;;
     esac

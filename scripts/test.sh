@@ -23,7 +23,7 @@ python_tests() {
 
 # They run the program as Cargo leaves it for its own tests.
 http_tests() {
-    cargo build --locked
+    cargo build --locked --all-features
     .cache/http/bin/python -m pytest tests/http
 }
 
@@ -31,13 +31,13 @@ http_tests() {
 daemon_tests() {
     local root=()
     [ "$(id -u)" = 0 ] || root=(unshare --map-root-user --mount)
-    cargo build --locked
+    cargo build --locked --all-features
     "${root[@]}" .cache/http/bin/python -m pytest tests/daemon
 }
 
 # They boot the units, which takes root; without it those tests are skipped, and say so.
 appliance_tests() {
-    cargo build --locked
+    cargo build --locked --all-features
     .cache/http/bin/python -m pytest -rs tests/appliance
 }
 
@@ -46,10 +46,9 @@ logs=target/tmp/logs
 rm -rf "$logs"
 
 part "format" cargo fmt --check
-part "clippy" cargo clippy --locked --all-targets -- -D warnings
-part "appliance's files" appliance_tests
+part "clippy" cargo clippy --locked --all-targets --all-features -- -D warnings
 part "generator and training" python_tests
-part "engine and program" cargo test --locked
+part "engine and program" cargo test --locked --all-features
 part "HTTP API, from outside" http_tests
 part "daemon, from outside" daemon_tests
 part "appliance, booted" appliance_tests

@@ -12,12 +12,11 @@ use env_filter::{Builder, FilteredLog};
 use log::{Level, LevelFilter};
 use systemd_journal_logger::{JournalLog, connected_to_journal};
 
-/// What is logged unless `RUST_LOG` says otherwise. The embedded broker calls every client that
-/// leaves an error.
-pub const WARNINGS: &str = "warn,rumqttd=off";
+/// What is logged unless `RUST_LOG` says otherwise.
+pub const WARNINGS: &str = "warn";
 
 /// The same for a service, whose log is all that tells of its work.
-pub const WORK: &str = "info,rumqttd=off";
+pub const WORK: &str = "info";
 
 /// They tell at finer levels which hosts were asked for, and what was sent there: that is part of
 /// somebody's request; or what files are called, which their senders know.

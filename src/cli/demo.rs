@@ -1,4 +1,4 @@
-//! `demo`: from a scan to a message at a subscriber, in one process.
+//! `demo`: from a scan to a message at a subscriber, by way of a broker.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::runtime;
 use super::progress::Progress;
 use super::setup::ReadingArgs;
 use super::{Failure, Outcome, overlay, print, table};
-use crate::mqtt::{BrokerAddress, Subscriber, forget_session, publish, start_broker};
+use crate::mqtt::{BrokerAddress, Subscriber, forget_session, publish};
 
 /// Three scanned pages, made up by the project's own generator.
 const SAMPLE: &[u8] = include_bytes!("../../tests/data/reports/scan.pdf");
@@ -34,9 +34,9 @@ pub struct Demo {
     #[arg(long, value_name = "OUT.png", default_value = "demo-overlay.png")]
     overlay: PathBuf,
 
-    /// Broker to publish to, mqtt://[USER[:PASSWORD]@]HOST[:PORT] [default: one inside this process]
-    #[arg(long, value_name = "ADDRESS")]
-    broker: Option<BrokerAddress>,
+    /// Broker to publish to, mqtt://[USER[:PASSWORD]@]HOST[:PORT]
+    #[arg(long, value_name = "ADDRESS", default_value = "mqtt://127.0.0.1:1883")]
+    broker: BrokerAddress,
 
     #[command(flatten)]
     reading: ReadingArgs,
@@ -56,14 +56,10 @@ impl Demo {
         print(&format!("overlay       {}\n\n", self.overlay.display()))?;
 
         answer.drop_pictures();
-        let broker = match &self.broker {
-            Some(broker) => broker.clone(),
-            None => start_broker()?,
-        };
         runtime::Builder::new_current_thread()
             .enable_all()
             .build()?
-            .block_on(deliver(&broker, &answer))?;
+            .block_on(deliver(&self.broker, &answer))?;
         Ok(true)
     }
 

@@ -13,6 +13,7 @@
 mod answer;
 mod contract;
 mod crowd;
+#[cfg(feature = "explorer")]
 mod docs;
 pub mod fetch;
 pub mod gate;
@@ -169,7 +170,7 @@ pub fn fetcher(
 /// The whole API.
 pub fn router(api: Arc<Api>) -> Router {
     let secure = api.settings.tls.is_some();
-    Router::new()
+    let routes = Router::new()
         .route(
             CREDIT_REPORT,
             get(contract::credit_report).post(contract::credit_report).head(no_head),
@@ -177,8 +178,10 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_text))
-        .route("/openapi.json", get(openapi::document))
-        .merge(docs::router())
+        .route("/openapi.json", get(openapi::document));
+    #[cfg(feature = "explorer")]
+    let routes = routes.merge(docs::router());
+    routes
         .fallback(async || Refusal::NoSuchPath.into_response(Ulid::new()))
         .method_not_allowed_fallback(async || Refusal::NoSuchMethod.into_response(Ulid::new()))
         .layer(middleware::from_fn(move |request, next| guard(secure, request, next)))

@@ -1,7 +1,6 @@
 //! Where the demo publishes: `mqtt://[USER[:PASSWORD]@]HOST[:PORT]`.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::str::FromStr;
 
 use cic_kiosk::config::{Broker, Place};
@@ -41,16 +40,6 @@ impl FromStr for BrokerAddress {
             }
             Place::Unix(_) => Err(expected()),
         }
-    }
-}
-
-impl From<SocketAddr> for BrokerAddress {
-    fn from(address: SocketAddr) -> Self {
-        let host = match address {
-            SocketAddr::V4(v4) => Host::Ipv4(*v4.ip()),
-            SocketAddr::V6(v6) => Host::Ipv6(*v6.ip()),
-        };
-        Self { host, port: address.port(), credentials: None }
     }
 }
 

@@ -23,7 +23,6 @@ mod address;
 mod client;
 mod connection;
 mod dial;
-mod embedded;
 mod failure;
 mod presence;
 mod probe;
@@ -35,12 +34,10 @@ mod wire;
 pub use address::BrokerAddress;
 pub use client::{Subscriber, forget_session, publish};
 pub use dial::Dial;
-pub use embedded::start_broker;
 pub use probe::probe;
 pub use publisher::{LinkState, Publisher};
 pub use topics::Topics;
 
-use std::io;
 use std::time::Duration;
 
 /// The most that MQTT's length field can express. The client's own default, 10 KiB, is less than
@@ -81,9 +78,6 @@ pub enum MqttError {
     /// The message exceeds what MQTT can carry.
     #[error("the message is larger than MQTT can carry ({MAX_PACKET} bytes)")]
     TooLarge,
-    /// The broker in this process does not start.
-    #[error("the embedded broker does not start: {0}")]
-    Embedded(#[from] io::Error),
 }
 
 fn because(cause: &Option<String>) -> String {
@@ -94,5 +88,7 @@ fn because(cause: &Option<String>) -> String {
 mod asyncapi;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod old_broker;
 #[cfg(test)]
 mod tests;

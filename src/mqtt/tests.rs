@@ -108,7 +108,7 @@ async fn broker_gets_everything_in_the_older_version_too() {
 #[tokio::test]
 async fn broker_that_knows_the_older_version_alone_is_spoken_to_in_it_and_loses_nothing_else() {
     let folder = tempdir().unwrap();
-    let broker = crate::mqtt::start_broker().unwrap().to_string();
+    let broker = super::old_broker::start().await;
     let queue = Memory::new();
     queue.put(SOME);
     let newer = Kiosk::start(&queue, settings(&broker, ""), folder.path());

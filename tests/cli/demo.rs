@@ -1,4 +1,4 @@
-//! `demo` with its own broker and with a real one.
+//! `demo` with a real broker, and without.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -31,9 +31,11 @@ fn received(stdout: &str) -> Json {
 }
 
 #[test]
-fn report_reaches_a_subscriber_through_the_embedded_broker() {
+fn report_reaches_its_own_subscriber() {
     let folder = tempfile::tempdir().expect("a folder");
-    let run = run(kiosk("demo").current_dir(folder.path()), b"");
+    let (port, _log, _broker) = mosquitto(folder.path());
+    let broker = format!("mqtt://127.0.0.1:{port}");
+    let run = run(kiosk("demo").current_dir(folder.path()).args(["--broker", &broker]), b"");
     assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout, run.stderr);
     assert!(run.stdout.contains("QoS 1, acknowledged"), "{}", run.stdout);
     assert_eq!(received(&run.stdout)["errorCode"], "0");
