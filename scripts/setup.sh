@@ -114,6 +114,7 @@ test_tools() {
     fonts
     venv .cache/python models/training/requirements.txt '^torch'
     venv .cache/http tests/http/requirements.txt
+    venv .cache/yocto yocto/requirements.txt
 }
 
 training() {
