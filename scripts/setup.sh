@@ -181,6 +181,7 @@ test_tools() {
     fonts
     venv .cache/python models/training/requirements.txt '^torch'
     venv .cache/http tests/http/requirements.txt
+    venv .cache/yocto yocto/requirements.txt
 }
 
 # Units are booted in namespaces, and updates installed.

@@ -1,0 +1,1 @@
+require recipes-bsp/u-boot/cic-kiosk-u-boot.inc
