@@ -5,16 +5,16 @@ SECTION = "libs"
 LICENSE = "MIT"
 LIC_FILES_CHKSUM = "\
     file://LICENSE;md5=0f7e3b1308cb5c00b372a6e78835732d \
-    file://ThirdPartyNotices.txt;md5=0273f4458ab21c4f04b2bf7b9c891f6c \
+    file://ThirdPartyNotices.txt;md5=9eeadcc203053c6f321b6fa0a0f9b06b \
 "
 
 SRC_URI = "${PYPI}/${WHEEL};name=${TARGET_ARCH};downloadfilename=${WHEEL}.zip"
-SRC_URI[aarch64.sha256sum] = "2303372a85299b6757b0e11e1cbf13e410ddf7e10c37f4b37e99d1c90e7daf7c"
-SRC_URI[x86_64.sha256sum] = "5a34fc4dfeb5a7b4a74c95dcba1e773d722abda720b474edf1b0c419dc6d163d"
+SRC_URI[aarch64.sha256sum] = "8d66f9ceb29909c70839e4e4fb3435c7b490050d8f162bd5f3aba4ca01ee517f"
+SRC_URI[x86_64.sha256sum] = "a166b78ee04f3a37fa1ef82034b6a3ce96d9684e582d4d30b296de83e9998bb5"
 
-PYPI:aarch64 = "https://files.pythonhosted.org/packages/b7/30/103820b32e9dc1d1fcfc5b519fd2de5bd699d25a25895caf5d726350d1b5"
-PYPI:x86-64 = "https://files.pythonhosted.org/packages/1d/46/e6f356c9539d2eed44126de3421a81e217da2ad91b22dc11b379cb1e384f"
-WHEEL = "onnxruntime-${PV}-cp311-cp311-manylinux_2_28_${TARGET_ARCH}.whl"
+PYPI:aarch64 = "https://files.pythonhosted.org/packages/ea/97/b7ce1bc8bb6048b5fe9129f55d6506dc19499068ef2e0a0af1ae3c8aa4e7"
+PYPI:x86-64 = "https://files.pythonhosted.org/packages/f3/17/4e5ecd8764f87573c495d834ce79e61ecca47f7a01d1e444a606e570edcb"
+WHEEL = "onnxruntime-${PV}-cp311-cp311-manylinux_2_27_${TARGET_ARCH}.manylinux_2_28_${TARGET_ARCH}.whl"
 
 S = "${UNPACKDIR}/onnxruntime"
 
