@@ -90,6 +90,9 @@ pub struct Handle {
     connection: Arc<Connection>,
 }
 
+/// What a worker answered, with the bytes behind it.
+type Answered = Result<(Outcome, Vec<u8>), ReadError>;
+
 /// A worker, as long as it can be asked.
 struct Connection {
     orders: mpsc::UnboundedSender<(Vec<u8>, Vec<Bytes>)>,
@@ -107,7 +110,7 @@ struct State {
 /// A task that the worker has not answered.
 struct Waiting {
     /// There may be nobody any more.
-    answer: oneshot::Sender<Result<(Outcome, Vec<u8>), ReadError>>,
+    answer: oneshot::Sender<Answered>,
     room: usize,
 }
 
@@ -514,10 +517,7 @@ impl Connection {
     }
 
     /// A task that is under way from now on; none where the worker has ended.
-    fn begin(
-        &self,
-        room: usize,
-    ) -> Option<(u64, oneshot::Receiver<Result<(Outcome, Vec<u8>), ReadError>>)> {
+    fn begin(&self, room: usize) -> Option<(u64, oneshot::Receiver<Answered>)> {
         let mut state = self.state();
         if state.has_ended {
             return None;
@@ -531,7 +531,7 @@ impl Connection {
     }
 
     /// A task that is over.
-    fn settle(&self, number: u64, outcome: Result<(Outcome, Vec<u8>), ReadError>) {
+    fn settle(&self, number: u64, outcome: Answered) {
         let mut state = self.state();
         state.used = Instant::now();
         if let Some(task) = state.under_way.remove(&number) {

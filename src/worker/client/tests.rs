@@ -89,8 +89,8 @@ impl Peer {
         self.say(&Said { number, outcome }, answer.to_string().as_bytes()).await;
     }
 
-    /// Whether the client has closed the connection.
-    async fn is_closed(mut self) -> bool {
+    /// Whether the client closes the connection.
+    async fn sees_the_end(mut self) -> bool {
         let mut rest = Vec::new();
         let end = tokio::io::AsyncReadExt::read_to_end(&mut self.from, &mut rest);
         timeout(SOON, end).await.is_ok()
@@ -168,7 +168,7 @@ async fn worker_that_says_what_it_must_not_is_done_with() {
         // It may be cut off while it still talks.
         let _ = peer.to.write_all(&bytes).await;
         assert_eq!(asked.await.unwrap(), Err(ReadError::Died), "{case}");
-        assert!(peer.is_closed().await, "{case}");
+        assert!(peer.sees_the_end().await, "{case}");
     }
 }
 
@@ -182,7 +182,7 @@ async fn frame_that_is_none_or_that_nobody_asked_for_ends_the_connection() {
         peer.document().await;
         peer.to.write_all(&frame).await.unwrap();
         assert_eq!(asked.await.unwrap(), Err(ReadError::Died));
-        assert!(peer.is_closed().await);
+        assert!(peer.sees_the_end().await);
     }
 }
 
@@ -228,7 +228,7 @@ async fn task_that_nobody_waits_for_is_cancelled_and_a_worker_that_does_not_end_
     // What comes meanwhile is not to blame, and is done by the next worker.
     let other = fixture.read("other", SOON);
     assert_eq!(peer.document().await.1, "other");
-    assert!(peer.is_closed().await);
+    assert!(peer.sees_the_end().await);
     let mut peer = fixture.peer().await;
     let (number, _) = peer.document().await;
     peer.answer(number, &answer()).await;
