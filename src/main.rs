@@ -17,6 +17,7 @@ mod panel;
 mod reading;
 mod scan;
 mod signals;
+mod worker;
 
 use std::process::ExitCode;
 

@@ -2,8 +2,11 @@
 //!
 //! The engine reads no clock: whoever wants timings or progress observes.
 
+use serde::{Deserialize, Serialize};
+
 /// A stage of the work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Bytes to a straightened page, with its text layer where it has one.
     Decode,

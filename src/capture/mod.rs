@@ -11,7 +11,6 @@ pub mod camera;
 mod device;
 pub mod escl;
 mod folder;
-mod look;
 pub mod sane;
 
 use std::collections::BTreeMap;
@@ -30,7 +29,6 @@ use ulid::Ulid;
 
 pub use device::Device;
 pub use folder::HotFolder;
-pub use look::Look;
 
 pub use crate::outbox::Source;
 

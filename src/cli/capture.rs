@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cic_kiosk::config::Config;
@@ -13,6 +14,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use tokio::runtime;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -20,9 +22,9 @@ use super::config::ConfigArgs;
 use super::scan::device;
 use super::{Failure, Outcome, print};
 use crate::capture::{
-    Captured, Device, End, Event, Look, Order, Outlet, Port, Preview, Source, State, Taken,
-    keep_at_work,
+    Captured, Device, End, Event, Order, Outlet, Port, Preview, Source, State, Taken, keep_at_work,
 };
+use crate::reading::Local;
 
 /// Between two looks at the preview.
 const PREVIEW: Duration = Duration::from_millis(200);
@@ -82,8 +84,13 @@ impl Capture {
             line.set_style(style);
         }
         let until = self.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
-        let mut pages =
-            Pages { folder: &self.out, json: self.json, likenesses: Vec::new(), weak: 0 };
+        let mut pages = Pages {
+            reader: Arc::new(Local::new(config)),
+            folder: &self.out,
+            json: self.json,
+            likenesses: Vec::new(),
+            weak: 0,
+        };
         let mut previews = interval(PREVIEW);
         let mut begun = false;
         while self.pages.is_none_or(|most| pages.likenesses.len() < most) {
@@ -96,7 +103,7 @@ impl Capture {
             tokio::select! {
                 event = outlet.events.recv() => match event {
                     Some(Event::Page(captured, became)) => {
-                        let _ = became.send(pages.take(captured, config, &line).await?);
+                        let _ = became.send(pages.take(captured, &line).await?);
                     }
                     Some(Event::End(End::Paper | End::Cancelled)) | None => break,
                     Some(Event::End(End::Person)) => {}
@@ -134,6 +141,7 @@ impl Capture {
 
 /// Pages as they are written.
 struct Pages<'a> {
+    reader: Arc<Local>,
     folder: &'a Path,
     json: bool,
     likenesses: Vec<Option<Likeness>>,
@@ -141,14 +149,9 @@ struct Pages<'a> {
 }
 
 impl Pages<'_> {
-    async fn take(
-        &mut self,
-        captured: Captured,
-        config: &Config,
-        line: &ProgressBar,
-    ) -> Result<Taken, Failure> {
-        let (picture, look) = Look::at(captured.picture, config).await;
-        let look = match look {
+    async fn take(&mut self, captured: Captured, line: &ProgressBar) -> Result<Taken, Failure> {
+        let (reader, picture) = (Arc::clone(&self.reader), captured.picture.clone());
+        let look = match spawn_blocking(move || reader.look(picture)).await? {
             Ok(look) => look,
             Err(error) => {
                 line.suspend(|| eprintln!("cic-kiosk: a picture was not taken: {error}"));
@@ -161,8 +164,8 @@ impl Pages<'_> {
         if self.likenesses.iter().any(seen) {
             return Ok(Taken::Same);
         }
-        let path = self.path(&picture);
-        write_new(&path, &picture)?;
+        let path = self.path(&captured.picture);
+        write_new(&path, &captured.picture)?;
         let quality = look.page.as_ref().map(|page| page.quality);
         let text = if self.json {
             let findings = &look.findings;

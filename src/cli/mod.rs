@@ -20,6 +20,7 @@ mod serve;
 mod setup;
 mod submit;
 mod table;
+mod worker;
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -60,6 +61,8 @@ enum Command {
     Cloud(cloud::Cloud),
     Config(config::Config),
     Doctor(doctor::Doctor),
+    #[command(hide = true)]
+    Worker(worker::Worker),
 }
 
 /// Does what the command line says.
@@ -83,6 +86,7 @@ pub fn run() -> ExitCode {
         Command::Cloud(cloud) => cloud.run(),
         Command::Config(config) => config.run(),
         Command::Doctor(doctor) => doctor.run(),
+        Command::Worker(worker) => worker.run(),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

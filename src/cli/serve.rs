@@ -66,13 +66,13 @@ impl Serve {
         })?;
         let keys = KeyStore::create(state)?;
         let fetcher = http::fetcher(&config, self.allow_url_host.clone())?;
-        let reader = Reader::new(&config);
-        // Before the first request rather than with it; without models there is nothing to serve.
-        reader.load()?;
+        let reader = Arc::new(Reader::new(&config));
         let (http, limits) = (config.http.clone(), config.limits);
-        let api = Api::new(Arc::new(reader), Arc::new(keys), fetcher, http, limits, None);
+        let api = Api::new(Arc::clone(&reader), Arc::new(keys), fetcher, http, limits, None);
         let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
+            // Before the first request rather than with it; without models there is nothing to serve.
+            reader.load().await?;
             let listening = Listening::bind(&config.http).await?;
             // Taken over before anybody is told that there is something to end.
             let mut signals = Signals::take()?;

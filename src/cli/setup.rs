@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use ulid::Ulid;
 
 use super::progress::Progress;
-use crate::reading::{Reader, scan};
+use crate::reading::{Local, scan};
 
 /// Stands for stdin where a file is expected.
 pub const STDIN: &str = "-";
@@ -98,7 +98,7 @@ impl ReadingArgs {
     pub fn reader(&self) -> FileReader {
         let mut config = Config::default();
         self.apply(&mut config);
-        FileReader { reader: Reader::new(&config), limits: config.limits }
+        FileReader { reader: Local::new(&config), limits: config.limits }
     }
 }
 
@@ -121,7 +121,7 @@ impl PrecisionArg {
 
 /// A reader of files.
 pub struct FileReader {
-    reader: Reader,
+    reader: Local,
     limits: Limits,
 }
 

@@ -11,7 +11,6 @@
 mod breaker;
 mod client;
 mod failure;
-mod pages;
 mod policy;
 mod strict;
 pub mod transfers;
@@ -28,7 +27,6 @@ use cic_kiosk::decide::{Decided, decide};
 use cic_kiosk::page::Files;
 use cic_kiosk::report::merge::{self, merge};
 use cic_kiosk::report::schema::{Answer, ErrorCode, Source, Verdict};
-use cic_kiosk::stage::Observer;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
 
@@ -117,15 +115,6 @@ pub struct Cloud {
 struct Read {
     answer: Answer,
     pages: Option<BTreeSet<usize>>,
-}
-
-/// Pages are made for as long as they can still be sent.
-struct Until(Instant);
-
-impl Observer for Until {
-    fn is_cancelled(&self) -> bool {
-        Instant::now() >= self.0
-    }
 }
 
 impl Cloud {
@@ -284,13 +273,8 @@ impl Cloud {
         pages: BTreeSet<usize>,
         deadline: Instant,
     ) -> Result<Bytes, Failure> {
-        let reader = Arc::clone(&self.reader);
-        let made = spawn_blocking(move || {
-            let pictures = reader.page_pictures(document, &pages, &Until(deadline));
-            let pictures = pictures.map_err(|error| Failure::NoPages(error.to_string()))?;
-            pages::pdf_of(&pictures).map_err(|error| Failure::NoPages(error.to_string()))
-        });
-        made.await.unwrap_or(Err(Failure::NoPages("a panic".to_owned()))).map(Bytes::from)
+        let made = self.reader.pages(document, pages, deadline).await;
+        made.map(Bytes::from).map_err(Failure::NoPages)
     }
 
     /// One transfer, recorded from its beginning to its end.

@@ -725,7 +725,7 @@ async fn kiosk_as_the_service_reads_the_pages_in_doubt_and_mends_what_is_wrong()
     let mut kiosk = service.kiosk("pages", None);
     kiosk.config.cloud.send = Sent::Pages;
     kiosk.config.reading = reading();
-    let reader = Reader::new(&kiosk.config);
+    let reader = crate::reading::Local::new(&kiosk.config);
     let read = reader.read(scan(), ulid::Ulid::new(), false, &crate::reading::Stopwatch::default());
     let right = read.reports[0].scalar(Field::CicCode).clone();
     let mut local = read.clone();

@@ -154,6 +154,9 @@ pub struct Reading {
     pub onnxruntime: Option<PathBuf>,
     /// What the models compute with; without it, what this processor is fastest with.
     pub precision: Option<Precision>,
+    /// Socket of a process of its own that decodes and reads documents, as `cic-kiosk-worker.socket`
+    /// gives it: one without network, devices and secrets. Without it, they are read in this process.
+    pub worker: Option<PathBuf>,
     /// Threads, all together; without it, one for each core, four at most.
     pub threads: Option<NonZeroUsize>,
     /// Values of a lower confidence are named in `meta.needs_review`. Default 0.9.
@@ -168,6 +171,7 @@ impl Default for Reading {
             models: None,
             onnxruntime: None,
             precision: None,
+            worker: None,
             threads: None,
             review_below: crate::report::Options::default().review_below,
         }
@@ -338,6 +342,7 @@ mod tests {
             models = "/m"
             onnxruntime = "/o.so"
             precision = "int8"
+            worker = "/w.sock"
             threads = 2
             review_below = 0.8
             [limits]

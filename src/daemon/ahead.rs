@@ -9,12 +9,11 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cic_kiosk::page::Page;
 use tokio::sync::Semaphore;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 use ulid::Ulid;
 
-use crate::reading::{Ahead, Reader};
+use crate::reading::{Ahead, Reader, Sheet};
 use crate::scan::Desk;
 
 /// Pages that are read, or wait for it, at a time. One is 25 MB.
@@ -47,7 +46,7 @@ impl ReadAhead {
     }
 
     /// Begins to read a scan's page, in the place of what was read under its number.
-    pub fn begin(&self, scan: Ulid, number: NonZeroUsize, page: Page) {
+    pub fn begin(&self, scan: Ulid, number: NonZeroUsize, page: Sheet) {
         let mut scans = self.scans();
         if let Some(before) = scans.get_mut(&scan).and_then(|pages| pages.remove(&number)) {
             before.abort();
@@ -57,9 +56,10 @@ impl ReadAhead {
         let pictures = self.desk.wants_pictures();
         let read = tokio::spawn(async move {
             let turn = reading.acquire_owned().await.ok()?;
-            let read = spawn_blocking(move || {
+            // On a task of its own: it goes on, and keeps its place, where nobody waits for it any more.
+            let read = tokio::spawn(async move {
                 let _held = (place, turn);
-                reader.read_ahead(page, pictures)
+                reader.read_ahead(page, pictures).await
             });
             match read.await {
                 Ok(Ok(read)) => {

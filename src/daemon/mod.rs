@@ -43,7 +43,7 @@ use crate::keys::KeyStore;
 use crate::mqtt::{Dial, LinkState, Publisher, Topics};
 use crate::outbox::{Outbox, SealingKeys};
 use crate::panel;
-use crate::reading::Reader;
+use crate::reading::{self, Reader};
 use crate::scan::Desk;
 use crate::signals::{Signals, Wish};
 use ahead::ReadAhead;
@@ -83,7 +83,7 @@ pub fn run(
     let config = load()?;
     let topics = topics(&config)?;
     let state = config.kiosk.state.clone();
-    Reader::check(&config.reading)?;
+    reading::check(&config.reading)?;
     let credentials = Credentials::new(config.kiosk.credentials.as_deref());
     let keys = SealingKeys::load(&credentials)?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -23,8 +23,9 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::ahead::ReadAhead;
-use crate::capture::{Captured, End, Event, Look, OpenScan, Source, State, Taken, Tally};
+use crate::capture::{Captured, End, Event, OpenScan, Source, State, Taken, Tally};
 use crate::outbox::{Notes, Outbox, OutboxError};
+use crate::reading::{Look, Reader};
 
 /// Between two questions to an outbox that does not take a page.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -43,6 +44,8 @@ pub struct Session {
     pub state: watch::Receiver<State>,
     /// Where they are safe.
     pub outbox: Outbox,
+    /// Looks at them.
+    pub reader: Arc<Reader>,
     /// Reads them before their scan is complete.
     pub ahead: ReadAhead,
     /// What is set.
@@ -138,7 +141,14 @@ impl Session {
     async fn keep(&mut self, captured: Captured) -> Taken {
         let settings = Arc::clone(&self.settings.borrow());
         let Captured { picture, at } = captured;
-        let (picture, look) = Look::at(picture, &settings).await;
+        let (picture, look) = self.reader.look(picture).await;
+        let look = look.unwrap_or_else(|error| {
+            log::warn!(
+                source = self.source.as_str();
+                "a picture cannot be looked at now, and is read as it is: {error}"
+            );
+            Ok(Look::default())
+        });
         let look = match look {
             Ok(look) => look,
             Err(error) => {

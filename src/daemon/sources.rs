@@ -45,6 +45,7 @@ impl Daemon {
         let folder = HotFolder {
             settings: config.folder.clone(),
             limits: config.limits.clone(),
+            reader: Arc::clone(&self.reader),
             outbox: self.outbox.clone(),
             ended: self.ended.clone(),
             state,
@@ -71,6 +72,7 @@ impl Daemon {
             events: outlet.events,
             state: handle.state.clone(),
             outbox: self.outbox.clone(),
+            reader: Arc::clone(&self.reader),
             ahead: self.ahead.clone(),
             settings: self.settings.subscribe(),
             shown,

@@ -12,7 +12,6 @@ use cic_kiosk::config::Config;
 use cic_kiosk::report::schema::{Answer, ErrorCode};
 use cic_kiosk::stage::Stage;
 use tokio::sync::{broadcast, watch};
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
@@ -102,6 +101,10 @@ impl Worker {
         };
         drop(busy);
         let failure = match answer {
+            Err(error) if !error.is_its_own() => {
+                self.outbox.put_back(scan.id).await?;
+                return if error == ReadError::Interrupted { Ok(()) } else { Err(error.into()) };
+            }
             Ok(answer) if answer.error == ErrorCode::Internal => detail(&answer),
             Ok(answer) => {
                 tell(&scan, &answer);
@@ -111,8 +114,7 @@ impl Worker {
             Err(error) => error.to_string(),
         };
         // Without models no document can be read: that is not this one's fault.
-        let reader = Arc::clone(&self.reader);
-        if let Err(error) = spawn_blocking(move || reader.load()).await? {
+        if let Err(error) = self.reader.load().await {
             self.outbox.put_back(scan.id).await?;
             return Err(error.into());
         }

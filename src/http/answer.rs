@@ -82,7 +82,7 @@ impl From<ReadError> for Refusal {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::TooSlow(time) => Self::TooSlow(time),
-            ReadError::Panic => Self::Internal(error.to_string()),
+            _ => Self::Internal(error.to_string()),
         }
     }
 }

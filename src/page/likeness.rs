@@ -63,6 +63,17 @@ impl Likeness {
         Self(packed)
     }
 
+    /// As bytes, for another process.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_slice()
+    }
+
+    /// Of what [`Self::as_bytes`] gave. Whatever the bytes, it is some likeness; there must be as
+    /// many as it has.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Some(Self(Box::new(bytes.try_into().ok()?)))
+    }
+
     /// Whether the other one is most likely of the same page, lying the same way up.
     pub fn is_same_page(&self, other: &Self) -> bool {
         self.correlation(other) >= SAME

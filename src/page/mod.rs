@@ -73,7 +73,7 @@ impl Default for Limits {
 }
 
 /// Why bytes yield no page. Each one says, in one sentence, what a person can do.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq, Deserialize, Serialize)]
 pub enum PageError {
     /// No bytes at all.
     #[error("The file is empty; scan or choose it again.")]

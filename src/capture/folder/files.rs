@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cic_kiosk::page::{Document, Limits, PageError};
+use cic_kiosk::page::{Limits, PageError};
 use jiff::Timestamp;
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
@@ -71,9 +71,9 @@ pub struct Look {
 /// What is in a file that was taken.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Content {
-    /// A document that can be opened.
+    /// Bytes that may be a document.
     Document(Vec<u8>),
-    /// None; why, in a sentence.
+    /// Nothing that can be one; why, in a sentence.
     Refused(String),
     /// It is still being written.
     Changing,
@@ -248,10 +248,7 @@ impl Files {
         if Stamp::from(&before) != Stamp::from(&after) || bytes.len() as u64 != before.len() {
             return Ok(Content::Changing);
         }
-        Ok(match Document::open(bytes.clone(), &self.limits) {
-            Ok(_) => Content::Document(bytes),
-            Err(error) => Content::Refused(error.to_string()),
-        })
+        Ok(Content::Document(bytes))
     }
 
     /// Notes that a file's scan was accepted: it stays until its outcome is known.

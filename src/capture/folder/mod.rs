@@ -35,6 +35,7 @@ use ulid::Ulid;
 use self::files::{Content, Files, Look, Taken};
 use super::{Fault, Source, State};
 use crate::outbox::{Fate, Outbox};
+use crate::reading::Reader;
 
 /// How often the folder is looked at when nobody says that there is something: for network shares.
 const SLOW: Duration = Duration::from_secs(30);
@@ -58,6 +59,8 @@ pub struct HotFolder {
     pub settings: config::Folder,
     /// What a document may cost.
     pub limits: Limits,
+    /// Looks into documents.
+    pub reader: Arc<Reader>,
     /// Where documents go.
     pub outbox: Outbox,
     /// Tells of scans that are done with, whoever handed them in.
@@ -180,17 +183,28 @@ impl Worker {
             Content::Gone => return Ok(true),
             Content::Changing => return Ok(false),
             Content::Refused(reason) => {
-                self.step(move |files| files.wait_for(taken)).await;
-                self.put_away(scan, Fate::Failed(reason)).await?;
+                self.refuse(taken, reason).await?;
                 return Ok(true);
             }
         };
+        let opened = self.folder.reader.open(document.clone()).await;
+        let opened = opened.map_err(|error| Fault::Failing(format!("files have to wait: {error}")));
+        if let Err(error) = opened? {
+            self.refuse(taken, error.to_string()).await?;
+            return Ok(true);
+        }
         let (bytes, now) = (document.len(), Timestamp::now());
         let accepted = self.folder.outbox.accept(scan, Source::Folder, now, document).await;
         accepted.map_err(|error| Fault::Failing(format!("files have to wait: {error}")))?;
         log::info!(scan_id:% = scan, source = "folder", bytes; "accepted");
         self.step(move |files| files.wait_for(taken)).await;
         Ok(true)
+    }
+
+    async fn refuse(&self, taken: Taken, reason: String) -> Result<(), Fault> {
+        let scan = taken.scan;
+        self.step(move |files| files.wait_for(taken)).await;
+        self.put_away(scan, Fate::Failed(reason)).await
     }
 
     async fn settle_all(&self) -> Result<(), Fault> {

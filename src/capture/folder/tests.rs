@@ -38,6 +38,7 @@ impl Hot {
                 ..config::Folder::default()
             },
             limits: Limits::default(),
+            reader: Arc::new(Reader::new(&config::Config::default())),
             outbox: Outbox::open(&place.path().join("state"), keys, limits).unwrap(),
             ended: broadcast::Sender::new(4),
             state: watch::Sender::new(State::Absent("new".to_owned())),
@@ -126,6 +127,29 @@ async fn file_goes_where_its_scans_outcome_says() {
         }
     }
     hot.is(|state| *state == State::Ready).await;
+}
+
+#[tokio::test]
+async fn what_no_page_can_be_had_of_is_refused_before_it_is_accepted() {
+    let hot = Hot::new(100);
+    let _work = hot.start();
+    for name in ["a.pdf", "b.exe", "c.png", "d"] {
+        let content = match name {
+            "a.pdf" => &b"%PDF"[..],
+            "b.exe" => b"MZ",
+            "c.png" => b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+            _ => b"?",
+        };
+        fs::write(hot.path().join(name), content).unwrap();
+        let failed = hot.path().join("failed");
+        let file = soon(async || {
+            let mut names = fs::read_dir(&failed).ok()?.flatten().map(|entry| entry.path());
+            names.find(|path| path.to_string_lossy().ends_with(&format!("-{name}")))
+        });
+        let reason = reason(&file.await);
+        assert!(reason.ends_with(".\n") && !reason.contains(name), "{reason}");
+    }
+    assert!(hot.folder.outbox.take(3).await.unwrap().is_none());
 }
 
 #[tokio::test]

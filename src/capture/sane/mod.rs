@@ -40,10 +40,13 @@ use super::{Captured, End, Fault, Order, PageSource, Port, State, shown};
 use folder::Folder;
 use listing::Listing;
 use process::{Process, Tail, ask};
-use status::{NO_ROOM, Trouble, trouble};
+use status::{NO_ROOM, Trouble, told, trouble};
 
 /// For a device to be found and opened: drivers look for it in the network, or warm it up.
 const LOOK: Duration = Duration::from_secs(30);
+
+/// For the program to end after it has said what is wrong. Version 1.2.1 at times deadlocks instead.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// How long a person is asked for something before the scanner counts as ready again.
 const ASKED: Duration = Duration::from_secs(120);
@@ -96,7 +99,10 @@ impl Sane {
         let (mut pages, mut tail) = (0, Tail::default());
         next_page(&mut stdin).await;
         let mut late = Instant::now() + self.settings.page_time();
-        while out_open || err_open {
+        let trouble = loop {
+            if !(out_open || err_open) {
+                break trouble(process.exit().await?, &tail.text());
+            }
             tokio::select! {
                 // What a person says comes before more pages, and the limit before more words.
                 biased;
@@ -112,6 +118,9 @@ impl Sane {
                 },
                 () = sleep_until(late) => {
                     process.end().await;
+                    if let Some(trouble) = told(&tail.text()) {
+                        break Some(trouble);
+                    }
                     return Err(Fault::Failing(format!(
                         "the scanner has not given a page in {} s: look for stuck paper, and switch \
                          it off and on again",
@@ -135,10 +144,13 @@ impl Sane {
                     let read = read.unwrap_or_default();
                     err_open = read > 0;
                     tail.push(&err[..read]);
+                    if told(&tail.text()).is_some() {
+                        late = late.min(Instant::now() + LAST_WORDS);
+                    }
                 }
             }
-        }
-        match trouble(process.exit().await?, &tail.text()) {
+        };
+        match trouble {
             Some(Trouble::Fault(fault)) => return Err(fault),
             Some(Trouble::Person(words)) => return Ok(Some(words)),
             Some(Trouble::NoPaper) | None if stdin.is_none() => port.end(End::Person).await,

@@ -50,7 +50,7 @@ pub(super) enum Trouble {
 
 /// What is wrong; nothing where the program ended well.
 pub(super) fn trouble(exit: ExitStatus, stderr: &str) -> Option<Trouble> {
-    let said = stderr.lines().rev().find_map(|line| Said::of(line.trim()));
+    let said = Said::last(stderr);
     let code = match (exit.code(), exit.signal()) {
         (Some(0), _) => match said {
             // Out of documents is the good end of a batch.
@@ -65,18 +65,17 @@ pub(super) fn trouble(exit: ExitStatus, stderr: &str) -> Option<Trouble> {
     };
     let by_code = STATUSES.iter().find(|(status, _)| *status as i32 == code && code > 1);
     match (said, by_code) {
-        (Some(Said::Option(name)), _) => failing(format!(
-            "the scanner refuses {}: `scanimage -A` shows its options and their values",
-            setting(&name)
-        )),
-        (Some(Said::NoDevice), _) => absent(),
-        (Some(Said::NoRoom), _) => failing(NO_ROOM.to_owned()),
-        (Some(Said::Open(status)), _) => not_opened(status),
-        (Some(Said::Scan(status)), _) | (None, Some(&(status, _))) => not_scanned(status),
+        (Some(said), _) => said.trouble(),
+        (None, Some(&(status, _))) => not_scanned(status),
         (None, None) => failing(format!(
             "scanimage ended with status {code}: run it by hand with the same settings, it says why"
         )),
     }
+}
+
+/// What is wrong as far as the program has said so before its end.
+pub(super) fn told(stderr: &str) -> Option<Trouble> {
+    Said::last(stderr)?.trouble()
 }
 
 /// Pictures do not fit where they are written.
@@ -150,6 +149,24 @@ enum Said {
 }
 
 impl Said {
+    /// The last of these lines that says anything.
+    fn last(stderr: &str) -> Option<Self> {
+        stderr.lines().rev().find_map(|line| Self::of(line.trim()))
+    }
+
+    fn trouble(self) -> Option<Trouble> {
+        match self {
+            Self::Option(name) => failing(format!(
+                "the scanner refuses {}: `scanimage -A` shows its options and their values",
+                setting(&name)
+            )),
+            Self::NoDevice => absent(),
+            Self::NoRoom => failing(NO_ROOM.to_owned()),
+            Self::Open(status) => not_opened(status),
+            Self::Scan(status) => not_scanned(status),
+        }
+    }
+
     fn of(line: &str) -> Option<Self> {
         let status = || STATUSES.iter().find(|(_, words)| line.ends_with(words)).map(|of| of.0);
         let Some(said) = line.strip_prefix("scanimage: ") else {

@@ -202,7 +202,6 @@ async fn page_is_what_was_scanned() {
 }
 
 #[tokio::test]
-#[ignore = "after an error scanimage 1.2.1 deadlocks at times with its test driver"]
 async fn what_a_person_can_mend_is_asked_for_and_the_scanner_goes_on_after_it() {
     for (status, word) in [
         ("JAMMED", "jammed"),
@@ -226,7 +225,6 @@ async fn what_a_person_can_mend_is_asked_for_and_the_scanner_goes_on_after_it() 
 }
 
 #[tokio::test]
-#[ignore = "after an error scanimage 1.2.1 deadlocks at times with its test driver"]
 async fn what_nobody_there_can_mend_is_a_fault_with_what_to_do() {
     for (status, word) in [
         ("UNSUPPORTED", "sane.mode"),

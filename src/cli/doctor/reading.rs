@@ -7,16 +7,18 @@ use std::time::{Duration, Instant};
 use cic_kiosk::config::Config;
 use cic_kiosk::models::{Manifest, ModelOptions, Precision};
 use cic_kiosk::ocr::model::Runtime;
+use cic_kiosk::report::schema::Field;
+use ulid::Ulid;
 
 use super::check::{Check, Finding};
-use crate::reading::{Reader, places};
+use crate::reading::{Reader, Work, places};
 
 /// A slow board loads the models for seconds, while all other checks run.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A picture of this line, in DejaVu Sans.
-const LINE: &str = "Thông tin tín dụng 0123456789";
-const PICTURE: &[u8] = include_bytes!("line.png");
+/// A picture of the beginning of a report, in DejaVu Sans, and the CIC code in it.
+const PICTURE: &[u8] = include_bytes!("report.png");
+const CODE: &str = "0123456789";
 
 const REINSTALL: &str = "install the program's package again, or mend reading.models";
 
@@ -28,7 +30,7 @@ pub fn checks(config: &Arc<Config>) -> Vec<Check> {
     vec![
         Check::blocking("models", of(models)),
         Check::blocking("onnxruntime", of(onnxruntime)),
-        Check::blocking("reading", of(reading)).within(LIMIT),
+        Check::new("reading", reading(Arc::clone(config))).within(LIMIT),
     ]
 }
 
@@ -61,26 +63,28 @@ fn onnxruntime(config: &Config) -> Finding {
     loaded.map_or_else(|error| Finding::fault(error.to_string(), to_do), Finding::ok)
 }
 
-fn reading(config: &Config) -> Finding {
-    let reader = Reader::new(config);
+/// Reads as the service does: with the worker, where there is one.
+async fn reading(config: Arc<Config>) -> Finding {
+    let reader = Reader::new(&config);
     let begun = Instant::now();
-    if let Err(error) = reader.load() {
+    if let Err(error) = reader.load().await {
         return Finding::fault(error.to_string(), REINSTALL);
     }
     let (loaded, begun) = (begun.elapsed(), Instant::now());
-    let pages = match reader.read_text(PICTURE.to_vec(), &()) {
-        Ok(pages) => pages,
-        Err(answer) => {
-            let detail = answer.meta.and_then(|meta| meta.detail).unwrap_or_default();
-            return Finding::fault(format!("a picture of a line is not read: {detail}"), REINSTALL);
-        }
+    let files = PICTURE.to_vec().into();
+    let work = Work { scan: Ulid::new(), files, ahead: Vec::new(), pictures: false };
+    let answer = match reader.read_in_time(work, LIMIT, |_| {}).await {
+        Ok(answer) => answer,
+        Err(error) => return Finding::fault(error.to_string(), REINSTALL),
     };
     let took = begun.elapsed();
-    let lines: Vec<String> =
-        pages.iter().flat_map(|page| &page.lines).map(|line| line.text()).collect();
-    if lines != [LINE] {
-        return Finding::fault(format!("a picture of {LINE:?} is read as {lines:?}"), REINSTALL);
+    let code = answer.reports.first().map_or("", |report| &report.scalar(Field::CicCode).text);
+    if code != CODE {
+        let detail = answer.meta.and_then(|meta| meta.detail).unwrap_or_default();
+        let found = format!("a picture of a report about {CODE} is read as {code:?}. {detail}");
+        return Finding::fault(found.trim_end(), REINSTALL);
     }
     let [loaded, took] = [loaded, took].map(|time| time.as_millis());
-    Finding::ok(format!("a line was read in {took} ms, after {loaded} ms for loading"))
+    let place = if config.reading.worker.is_some() { " by the worker" } else { "" };
+    Finding::ok(format!("a report was read{place} in {took} ms, after {loaded} ms for loading"))
 }
