@@ -164,7 +164,9 @@ impl Refusal {
                  {} s.",
                 seconds(OUTBOX_WAIT)
             ),
-            Self::NoSuchPath => "There is no such path here; /openapi.json shows what there is.".to_owned(),
+            Self::NoSuchPath => {
+                "There is no such path here; /openapi.json shows what there is.".to_owned()
+            }
             Self::NoSuchMethod => "The path is right, the method is not.".to_owned(),
             Self::Internal(_) => "The cause is in the log, under the scan's id.".to_owned(),
         }

@@ -12,7 +12,8 @@ use super::fixture::{free_port, until};
 /// Starts it, to live as long as the process, and gives its address once it listens.
 pub async fn start() -> String {
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-    thread::spawn(move || Broker::new(config(address)).start());
+    // Should it not start, the wait says so.
+    thread::spawn(move || drop(Broker::new(config(address)).start()));
     until("listens", || TcpStream::connect(address).is_ok()).await;
     format!("mqtt://{address}")
 }
