@@ -2,13 +2,13 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench load crash idle scanner device aarch64 deb size models check fuzz
+.PHONY: help demo test bench load crash idle scanner device aarch64 deb size vm vm-test models check fuzz
 
 # Where the program looks for ONNX Runtime first: out of the wheel that scripts/onnxruntime.txt pins.
 export ORT_DYLIB_PATH ?= $(CURDIR)/.cache/onnxruntime/libonnxruntime.so
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## read a scanned report, draw what was found, publish it to a broker and receive it again
 	scripts/setup.sh build onnxruntime broker
@@ -45,7 +45,7 @@ scanner: ## measure whether reading overlaps scanning: eight pages from a docume
 	cargo build --release --locked
 	.cache/http/bin/python scripts/bench_capture.py
 
-device: ## test with a real camera and real GPIO lines, in a virtual machine
+device: ## hold the virtual camera and GPIO lines to their word, in a virtual machine
 	scripts/setup.sh build onnxruntime test vm
 	cargo build --locked
 	VM_LIMIT=1800 scripts/vm.sh run .cache/python/bin/python -m pytest tests/device
@@ -64,6 +64,14 @@ size: aarch64 ## measure how large everything is, how soon the service is ready 
 	scripts/setup.sh onnxruntime onnxruntime-aarch64 test
 	cargo build --release --locked
 	.cache/http/bin/python scripts/size.py
+
+vm: deb ## build the virtual kiosk: an arm64 machine with systemd, in which the package is installed
+	scripts/setup.sh kiosk
+	scripts/kiosk.sh image
+
+vm-test: vm ## boot the virtual kiosk and see it read, lose its power, hang, update (20 minutes)
+	scripts/setup.sh test
+	scripts/kiosk.sh test
 
 models: ## train both models from nothing, measure them and write them to models/ (hours; WORK=folder)
 	scripts/setup.sh build training

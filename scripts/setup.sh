@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Gets what the Makefile's targets need, and nothing that is there already.
 #
-# setup.sh build|broker|onnxruntime|onnxruntime-aarch64|aarch64|deb|test|appliance|bench|training|fuzz|vm ...
+# setup.sh build|broker|onnxruntime|onnxruntime-aarch64|aarch64|deb|test|appliance|bench|training|fuzz|vm|kiosk ...
 #
 # Debian packages are installed when this runs as root; otherwise a line says which ones to install.
 set -euo pipefail
@@ -233,9 +233,24 @@ vm() {
     scripts/vm.sh prepare
 }
 
+# The virtual kiosk: an emulator, Debian for arm64, a cross compiler for a kernel module.
+kiosk() {
+    want qemu-system-arm -- qemu-system-aarch64 --version
+    want qemu-user-static -- qemu-aarch64-static --version
+    want mmdebstrap -- mmdebstrap --version
+    want gcc-aarch64-linux-gnu -- aarch64-linux-gnu-gcc-12 --version
+    want e2fsprogs -- env PATH="$PATH:/usr/sbin" which mke2fs debugfs
+    want busybox-static -- which busybox
+    want kmod -- env PATH="$PATH:/usr/sbin" which depmod
+    want systemd -- which systemctl
+    want make -- make --version
+    want xz-utils -- xz --version
+    install_missing
+}
+
 for part in "$@"; do
     case $part in
-    build | broker | onnxruntime | onnxruntime-aarch64 | aarch64 | deb | appliance | training | fuzz | vm) "${part//-/_}" ;;
+    build | broker | onnxruntime | onnxruntime-aarch64 | aarch64 | deb | appliance | training | fuzz | vm | kiosk) "${part//-/_}" ;;
     test | bench) "${part}_tools" ;;
     *) die "unknown part $part" ;;
     esac

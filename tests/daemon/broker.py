@@ -34,6 +34,7 @@ class Mosquitto:
         *settings: str,
         login: tuple[str, str] | None = None,
         authority: trustme.CA | None = None,
+        names: tuple[str, ...] = ("localhost", "127.0.0.1"),
     ):
         self.folder, self.port, self.listeners_port = folder, closed_port(), closed_port()
         self.store = folder / "mosquitto.db"
@@ -43,7 +44,7 @@ class Mosquitto:
             self.set_login(*login)
             strict += [f"password_file {folder}/passwords"]
         if authority:
-            strict += self._certified(authority)
+            strict += self._certified(authority, names)
         # As root it would become another user, who may not write here. No limit stands between what it acknowledges
         # and what it hands on, so that killing it loses nothing that the listener should have had.
         self.settings = [
@@ -78,14 +79,12 @@ class Mosquitto:
         command = ["mosquitto_passwd", "-b", "-c", self.folder / "passwords", user, password]
         subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
 
-    def _certified(self, authority: trustme.CA) -> list[str]:
+    def _certified(self, authority: trustme.CA, names: tuple[str, ...]) -> list[str]:
         """Settings for TLS that goes both ways."""
         authority.cert_pem.write_to_path(self.folder / "authority.pem")
-        authority.issue_cert("localhost", "127.0.0.1").private_key_and_cert_chain_pem.write_to_path(
-            self.folder / "broker.pem"
-        )
-        names = {"cafile": "authority.pem", "certfile": "broker.pem", "keyfile": "broker.pem"}
-        return [*(f"{key} {self.folder}/{name}" for key, name in names.items()), "require_certificate true"]
+        authority.issue_cert(*names).private_key_and_cert_chain_pem.write_to_path(self.folder / "broker.pem")
+        files = {"cafile": "authority.pem", "certfile": "broker.pem", "keyfile": "broker.pem"}
+        return [*(f"{key} {self.folder}/{name}" for key, name in files.items()), "require_certificate true"]
 
     def start(self):
         with (self.folder / "mosquitto.log").open("ab") as log:
