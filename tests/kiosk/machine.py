@@ -18,7 +18,7 @@ GUEST = Path(__file__).parent / "guest"
 # An emulated machine is slow, and this one may have other work.
 PATIENCE = 300.0
 
-# Pointers are not signed, as that alone takes a third of the time; whoever reads with int8 has what a board's cores have.
+# Pointers are not signed, as that takes time and shows nothing; whoever reads with int8 has what a board's cores have.
 CPU = "max,pauth=off,sve=off"
 
 

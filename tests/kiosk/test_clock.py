@@ -14,7 +14,7 @@ def test_papers_are_taken_in_1970_without_a_network_and_arrive_when_both_are_bac
         assert int(kiosk.run("date +%Y")) < 2026
         papers = [new_paper() for _ in range(3)]
         scans = kiosk.submit(*papers)
-        checks = json.loads(kiosk.try_run("cic-kiosk doctor --json")[1])["checks"]
+        checks = json.loads(kiosk.try_run("cic-kiosk doctor --json 2>/dev/null")[1])["checks"]
         assert "fault" in {check["status"] for check in checks if check["check"] == "clock"}
         kiosk.run("systemctl poweroff")
         kiosk.wait_for_end()

@@ -95,13 +95,16 @@ def test_doctor_finds_no_fault(branch):
     checks = until(without_fault)
     statuses = {check["check"]: check["status"] for check in checks}
     assert statuses["camera"] == statuses["panel"] == statuses["reading"] == statuses["broker-mqtt"] == "ok", statuses
+    # What the tests after this one rest upon.
+    found = {check["check"]: check["found"] for check in checks}
+    assert "int8 is used" in found["models"] and "by the worker" in found["reading"]
 
 
 def doctor(kiosk) -> list[dict]:
     """What it finds as the service's user, and with its secrets."""
     command = (
         "cd / && setpriv --reuid cic-kiosk --regid cic-kiosk --init-groups "
-        "env CREDENTIALS_DIRECTORY=/run/credentials/cic-kiosk.service cic-kiosk doctor --json"
+        "env CREDENTIALS_DIRECTORY=/run/credentials/cic-kiosk.service cic-kiosk doctor --json 2>/dev/null"
     )
     return json.loads(kiosk.try_run(command)[1])["checks"]
 
@@ -118,12 +121,6 @@ def test_paper_under_the_camera_is_taken_read_and_received_over_tls(branch):
     assert {field: report[field] for field in fields} == {field: truth[field] for field in fields}
     log = (branch.broker.folder / "mosquitto.log").read_text(encoding="utf-8")
     assert re.search(r"connected from 127\.0\.0\.1:\d+ as \S*kiosk-1", log), "it is the kiosk that connected"
-
-
-def test_read_with_int8_by_a_worker_apart_from_the_service(branch):
-    kiosk = branch.kiosk
-    assert "int8" in kiosk.run("journalctl --unit 'cic-kiosk*' --output cat")
-    assert kiosk.run("systemctl show --value --property=NAccepted cic-kiosk-worker.socket") != "0"
 
 
 def test_button_begins_and_ends_a_scan_and_lamp_and_light_follow(branch):
