@@ -81,6 +81,35 @@ class Run:
         if now - self.saved > self.save_every:
             self.save()
 
+    def fit(self, batches, peak: float, loss_of, validate, validate_every: float):
+        """Trains until it is over: `loss_of(batch)` is what to lessen, and what `validate()` gives is printed every so
+        many minutes."""
+        recent, validated = [], self.elapsed
+        for batch in batches:
+            if self.over():
+                break
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate(self.progress(), peak)
+            self.net.train()
+            loss = loss_of(batch)
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.net.parameters(), 2.0)
+            self.optimiser.step()
+            self.step_done()
+            self.average.update(self.net, self.steps)
+            # Kept where it is: to fetch it at each step would hold up a GPU.
+            recent.append(loss.detach())
+            if self.steps % 100 == 0:
+                mean, recent = torch.stack(recent).mean().item(), []
+                print(f"{self.elapsed / 60:6.1f} min, step {self.steps}, loss {mean:.4f}", flush=True)
+                if not math.isfinite(mean):
+                    raise RuntimeError("the loss is no number any more: lower PEAK_RATE")
+            if self.elapsed - validated > 60 * validate_every:
+                validated = self.elapsed
+                print("validation", validate(), flush=True)
+        self.save()
+
     def save(self):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         state = {

@@ -18,7 +18,7 @@ from torch.utils.data import IterableDataset
 from . import pool
 from .lines import EM_PER_BOX
 from .nets import MAP_STRIDE, PAGE_MULTIPLE, Detector
-from .schedule import Average, Run, loader, optimiser_of, rate, worker_rng
+from .schedule import Average, Run, loader, optimiser_of, worker_rng
 
 PEAK_RATE = 2.5e-3
 CROP = 512  # px, side of a training crop
@@ -186,35 +186,18 @@ def train(work: Path, minutes: float, batch: int = 1, workers: int = 0, validate
     folder = work / "pool" / "train"
     while pool.page_count(folder) < PAGES_TO_START:
         run.wait(10)
-    recent, validated = [], run.elapsed
-    for images, maps, weights in loader(Sampler(folder, (11, run.steps), batch * BATCH), workers):
-        if run.over():
-            break
-        for group in optimiser.param_groups:
-            group["lr"] = rate(run.progress(), peak)
-        net.train()
-        images = images.to(device).float() / 255
+
+    def loss_on(drawn):
+        images, maps, weights = (part.to(device) for part in drawn)
         with torch.autocast(device.type, torch.bfloat16):
-            logits = net.logits(images.to(memory_format=torch.channels_last))
-        loss = loss_of(logits.float(), maps.to(device), weights.to(device))
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 2.0)
-        optimiser.step()
-        run.step_done()
-        average.update(net, run.steps)
-        recent.append(loss.detach())
-        if run.steps % 100 == 0:
-            mean = torch.stack(recent).mean().item()
-            recent = []
-            print(f"{run.elapsed / 60:6.1f} min, step {run.steps}, loss {mean:.4f}", flush=True)
-            if not np.isfinite(mean):
-                raise RuntimeError("the loss is no number any more: lower PEAK_RATE")
-        if run.elapsed - validated > 60 * validate_every:
-            validated = run.elapsed
-            held_out = pool.pages(work / "pool" / "validation")
-            print("validation", evaluate(finder(average.net, device), held_out, limit=4), flush=True)
-    run.save()
+            logits = net.logits((images.float() / 255).to(memory_format=torch.channels_last))
+        return loss_of(logits.float(), maps, weights)
+
+    def validate():
+        return evaluate(finder(average.net, device), pool.pages(work / "pool" / "validation"), limit=4)
+
+    batches = loader(Sampler(folder, (11, run.steps), batch * BATCH), workers)
+    run.fit(batches, peak, loss_on, validate, validate_every)
     return run.path
 
 

@@ -5,8 +5,6 @@ on any machine, however often it was stopped and resumed in between. The weights
 Lines are drawn and augmented in `workers` processes beside the training's, or in its own where there are none.
 """
 
-import math
-import time
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from torch.utils.data import IterableDataset
 from . import lines, pool
 from .alphabet import MARKS, decode, encode
 from .nets import TIME_STRIDE, Recogniser
-from .schedule import Average, Run, loader, optimiser_of, rate, worker_rng
+from .schedule import Average, Run, loader, optimiser_of, worker_rng
 
 PEAK_RATE = 2.5e-3
 PIXELS_PER_BATCH = 12_288  # px of width in one batch of the usual size, padding included
@@ -186,32 +184,10 @@ def train(work: Path, minutes: float, batch: int = 1, workers: int = 0, validate
     folder = work / "pool" / "train"
     while pool.line_count(folder) < LINES_TO_START:
         run.wait(5)
-    recent, seen = [], 0
-    next_validation = time.monotonic() + 60 * validate_every
-    for images, labels, lengths in loader(Sampler(folder, (7, run.steps), batch * PIXELS_PER_BATCH), workers):
-        if run.over():
-            break
-        for group in optimiser.param_groups:
-            group["lr"] = rate(run.progress(), peak)
-        net.train()
-        loss = loss_of(net, images, labels, lengths, device)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 2.0)
-        optimiser.step()
-        run.step_done()
-        average.update(net, run.steps)
-        recent.append(loss.detach())
-        seen += len(images)
-        if run.steps % 100 == 0:
-            mean = torch.stack(recent).mean().item()
-            recent = []
-            print(f"{run.elapsed / 60:6.1f} min, step {run.steps}, loss {mean:.4f}, {seen} lines seen", flush=True)
-            if not math.isfinite(mean):
-                raise RuntimeError("the loss is no number any more: lower PEAK_RATE")
-        if time.monotonic() > next_validation:
-            validation = pool.line_shards(work / "pool" / "validation")
-            print("validation", evaluate(reader(average.net, device), validation, limit=150), flush=True)
-            next_validation = time.monotonic() + 60 * validate_every
-    run.save()
+
+    def validate():
+        return evaluate(reader(average.net, device), pool.line_shards(work / "pool" / "validation"), limit=150)
+
+    batches = loader(Sampler(folder, (7, run.steps), batch * PIXELS_PER_BATCH), workers)
+    run.fit(batches, peak, lambda drawn: loss_of(net, *drawn, device), validate, validate_every)
     return run.path
