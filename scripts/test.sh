@@ -21,9 +21,8 @@ python_tests() {
     OMP_NUM_THREADS=2 "$python" -m pytest tests
 }
 
-# They run the program as Cargo leaves it for its own tests.
+# They, and those below, run the program as Cargo leaves it for its own tests.
 http_tests() {
-    cargo build --locked --all-features
     .cache/http/bin/python -m pytest tests/http
 }
 
@@ -31,13 +30,11 @@ http_tests() {
 daemon_tests() {
     local root=()
     [ "$(id -u)" = 0 ] || root=(unshare --map-root-user --mount)
-    cargo build --locked --all-features
     "${root[@]}" .cache/http/bin/python -m pytest tests/daemon
 }
 
 # They boot the units, which takes root; without it those tests are skipped, and say so.
 appliance_tests() {
-    cargo build --locked --all-features
     .cache/http/bin/python -m pytest -rs tests/appliance
 }
 
