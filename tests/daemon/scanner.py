@@ -1,5 +1,6 @@
 """A document scanner beside the kiosk: the strict eSCL server of tests/capture, with the pages of a real report in its feeder."""
 
+import json
 import re
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import requests
 
-from kiosk import PATIENCE, ROOT
+from kiosk import PATIENCE, ROOT, until
 
 SERVER = ROOT / "tests" / "capture" / "escl_server.py"
 
@@ -67,3 +68,23 @@ class Scanner:
 
     def pages_sent(self) -> int:
         return sum(re.fullmatch(r"GET \S+/NextDocument 200", line) is not None for line in self.requests())
+
+
+def standing(kiosk) -> dict:
+    """How the scanner is, as the kiosk says."""
+    result = kiosk.command("scan", "status", "--json")
+    assert result.returncode == 0, result.stderr
+    [standing] = [standing for standing in json.loads(result.stdout) if standing["source"] == "escl"]
+    return standing
+
+
+def wait_for(kiosk, state: str) -> str:
+    """Until the scanner is so; the reason."""
+    until(lambda: standing(kiosk)["state"] == state)
+    return standing(kiosk).get("reason", "")
+
+
+def feed(kiosk, scanner: Scanner, sheets: int):
+    """Puts paper in when the kiosk waits for it, as a person does: what lies there before is not taken."""
+    wait_for(kiosk, "ready")
+    scanner.order(loaded=sheets)

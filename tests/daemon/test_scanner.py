@@ -1,12 +1,10 @@
 """Papers in a document scanner become scans, whatever is pulled out on the way. The scanner is a strict eSCL server."""
 
-import json
-
 import pytest
 
 from disks import SmallDisk
 from kiosk import until
-from scanner import Scanner, pages_of
+from scanner import Scanner, feed, pages_of, standing, wait_for
 
 PAGES = pages_of("scan")
 
@@ -28,26 +26,6 @@ def open_kiosk(open_branch, scanner):
         return branch
 
     return open_kiosk
-
-
-def standing(kiosk) -> dict:
-    """How the scanner is, as the kiosk says."""
-    result = kiosk.command("scan", "status", "--json")
-    assert result.returncode == 0, result.stderr
-    [standing] = [standing for standing in json.loads(result.stdout) if standing["source"] == "escl"]
-    return standing
-
-
-def wait_for(kiosk, state: str) -> str:
-    """Until the scanner is so; the reason."""
-    until(lambda: standing(kiosk)["state"] == state)
-    return standing(kiosk).get("reason", "")
-
-
-def feed(kiosk, scanner: Scanner, sheets: int):
-    """Puts paper in when the kiosk waits for it, as a person does."""
-    wait_for(kiosk, "ready")
-    scanner.order(loaded=sheets)
 
 
 def pages_captured(kiosk) -> int:

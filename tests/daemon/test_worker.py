@@ -11,7 +11,7 @@ import pytest
 
 from daemon import check_results
 from kiosk import PATIENCE, PROGRAM, ROOT, until
-from scanner import Scanner, pages_of
+from scanner import Scanner, feed, pages_of
 from test_doctor import examine
 
 SAMPLE = ROOT / "tests/data/reports/scan.pdf"
@@ -219,7 +219,8 @@ def test_files_of_the_folder_are_opened_by_the_worker(open_kiosk, workers, new_p
 def test_pages_of_a_scanner_are_judged_and_read_ahead_by_the_worker(tmp_path, open_kiosk, workers):
     with Scanner(tmp_path / "scanner", pages_of("scan")) as scanner:
         branch = open_kiosk(escl=scanner.settings)
-        scanner.order(page_seconds=1.0, loaded=3)
+        scanner.order(page_seconds=1.0)
+        feed(branch.kiosk, scanner, 3)
         [scan_id] = until(lambda: list(branch.listener.results), 300)
         answer = branch.listener.answer(scan_id)
         assert (answer["errorCode"], answer["meta"]["pages"]) == ("0", 3)
