@@ -65,8 +65,9 @@ size: aarch64 ## measure how large everything is, how soon the service is ready 
 	cargo build --release --locked
 	.cache/http/bin/python scripts/size.py
 
-vm: deb ## build the virtual kiosk: an arm64 machine with systemd, in which the package is installed
-	scripts/setup.sh kiosk
+vm: aarch64 ## build the virtual kiosk: an arm64 machine with systemd, in which the package is installed
+	scripts/setup.sh onnxruntime-aarch64 deb kiosk
+	scripts/deb.sh aarch64
 	scripts/kiosk.sh image
 
 vm-test: vm ## boot the virtual kiosk and see it read, lose its power, hang, update (20 minutes)

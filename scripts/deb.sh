@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# Makes the Debian packages for x86-64 and aarch64 out of the release builds: target/debian/cic-kiosk_VERSION_ARCH.deb.
+# Makes Debian packages out of the release builds: target/debian/cic-kiosk_VERSION_ARCH.deb.
 #
-# What is in them stands in Cargo.toml under [package.metadata.deb]. Needs `setup.sh deb onnxruntime onnxruntime-aarch64`.
+# deb.sh [x86_64|aarch64]...   for these machines; else for both
+#
+# What is in them stands in Cargo.toml under [package.metadata.deb]. Needs `setup.sh deb`, and for each machine its build
+# and its ONNX Runtime (onnxruntime, onnxruntime-aarch64).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,9 +22,13 @@ licences() {
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || date +%s)
 export SOURCE_DATE_EPOCH
 
-licences x86_64-unknown-linux-gnu .cache/onnxruntime
-.cache/cargo-deb/bin/cargo-deb --no-build --quiet --output target/debian/ --variant x86_64
-
-licences aarch64-unknown-linux-gnu .cache/onnxruntime-aarch64
-.cache/cargo-deb/bin/cargo-deb --no-build --quiet --output target/debian/ \
-    --target aarch64-unknown-linux-gnu --variant aarch64
+[ $# -gt 0 ] || set -- x86_64 aarch64
+for machine in "$@"; do
+    case $machine in
+    x86_64) runtime=.cache/onnxruntime build=() ;;
+    aarch64) runtime=.cache/onnxruntime-aarch64 build=(--target aarch64-unknown-linux-gnu) ;;
+    *) echo "deb: say x86_64 or aarch64" >&2; exit 1 ;;
+    esac
+    licences "$machine-unknown-linux-gnu" "$runtime"
+    .cache/cargo-deb/bin/cargo-deb --no-build --quiet --output target/debian/ "${build[@]}" --variant "$machine"
+done

@@ -2,7 +2,7 @@
 # The virtual kiosk: an arm64 machine with Debian 12, systemd, a read-only root and a data partition, in which the real
 # package is installed. QEMU emulates it; nothing of it runs on this machine. docs/virtual-kiosk.md says how it is put together.
 #
-# kiosk.sh image [PACKAGE]   builds what is missing or out of date; without a package, the one of `make deb`
+# kiosk.sh image [PACKAGE]   builds what is missing or out of date; without a package, the one in target/debian
 # kiosk.sh test              runs the tests in tests/kiosk, and records that they passed
 # kiosk.sh check             the same, where something has changed since then
 # kiosk.sh inputs            a digest of everything that decides what its tests come to
@@ -220,7 +220,7 @@ CONF
 image() {
     local package=${1:-} root=$cache/root
     [ -n "$package" ] || package=$(ls -t "$checkout"/target/debian/cic-kiosk_*_arm64.deb 2>/dev/null | head -1)
-    [ -e "$package" ] || die "there is no arm64 package: run make deb"
+    [ -e "$package" ] || die "there is no arm64 package: run make vm"
     is_current root.ext4 "$(sha256sum <"$package")" "$(cat "$cache"/{base.tar,kernel}.stamp)" "$(declare -f image configure)" \
         "$(cat "$checkout"/systemd/{system.conf.d,appliance/*}/*.conf "$checkout/scripts/kiosk-boot-env.sh")" && return
     echo "kiosk: installing $(basename "$package")" >&2

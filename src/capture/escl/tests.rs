@@ -372,14 +372,18 @@ async fn what_arrived_before_a_fault_is_given_and_the_fault_is_said_in_words() {
         ("blank", "the scan broke off: the scanner was not ready"),
         ("cut", "the connection to the scanner broke off"),
         ("torn", "a page arrived incomplete"),
-        ("hang", "the scanner did not answer in time (3 s for a page"),
+        ("hang", "the scanner did not answer in time (5 s for a page"),
         ("error", "the scan broke off: the scanner met an error"),
         ("no_document", "something that is no picture"),
     ]
     .map(|(fault, words)| async move {
         let scanner = Strict::new();
         scanner.order(json!({ "loaded": 5, fault: 3 })).await;
-        let mut kiosk = Kiosk::new(config::Escl { page_seconds: seconds(3), ..scanner.settings() });
+        let mut settings = scanner.settings();
+        if fault == "hang" {
+            settings.page_seconds = seconds(5);
+        }
+        let mut kiosk = Kiosk::new(settings);
         kiosk.order(Order::Start).await;
         kiosk.see_pages(&scanner.pages[..2]).await;
         kiosk.be_told(words).await;
