@@ -55,7 +55,7 @@ def test_slot_whose_model_is_spoilt_is_not_confirmed_and_the_old_one_comes_back(
         kiosk.start()
         kiosk.wait_until_up()
         assert "rauc.slot=A" in kiosk.run("cat /proc/cmdline")
-        until(lambda: "fell back from it" in confirmation(kiosk))
+        until(lambda: "this kiosk fell back" in confirmation(kiosk))
         branch.check(kiosk.submit(new_paper()))
 
 
