@@ -3,19 +3,20 @@
 
 Parts that were not built are left out: `make aarch64`, `make deb` and `make vm` build them. The service is started as
 systemd starts it, with a broker in reach. It reads scanned reports, one after the other; where the program can read in
-worker processes, this is measured once more with them. Nothing here fails: machines are noisy.
+worker processes, this is measured once more with them. `make vm-test` measures it in the virtual kiosk. Nothing here fails: machines are noisy.
 
 Needs the tests' Python: .cache/http/bin/python scripts/size.py
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 
 from bench_daemon import ROOT, bar, memory
@@ -34,8 +35,11 @@ PARTS = {
     "ONNX Runtime": ".cache/onnxruntime/libonnxruntime.so",
     "ONNX Runtime, aarch64": ".cache/onnxruntime-aarch64/libonnxruntime.so",
     "package": "target/debian/*.deb",
-    "virtual kiosk": ".cache/kiosk/*.img",
+    "virtual kiosk": ".cache/kiosk/root.ext4",
 }
+
+
+MEASURED = ROOT / ".cache/kiosk/measured.json"
 
 
 def stripped(program, folder):
@@ -51,25 +55,36 @@ def show_parts(folder):
         for file in sorted(ROOT.glob(pattern)):
             if part.startswith("program"):
                 size = stripped(file, folder) / 1e6
-                note = bar(size <= MOST_PROGRAM, f"≤ {MOST_PROGRAM:.0f} MB stripped")
+                note = bar(size <= MOST_PROGRAM, f"≤ {MOST_PROGRAM:.0f} MB stripped") if "aarch64" in part else "stripped"
             else:
                 size, note = file.stat().st_size / 1e6, ""
             # A picture of a disk has holes.
             used = file.stat().st_blocks * 512 / 1e6
-            note = f"{used:.1f} MB of it used" if file.suffix == ".img" else note
+            note = f"{used:.1f} MB of it used" if file.suffix == ".ext4" else note
             print(f"| {part}: `{file.relative_to(ROOT)}` | {size:.1f} | {note} |")
     print()
 
 
-def children(pid):
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def show_virtual_kiosk():
+    """What tests/kiosk/test_size.py measured last."""
+    if not MEASURED.exists():
+        return
+    measured = json.loads(MEASURED.read_text(encoding="utf-8"))
+    together = measured["service_peak_mib"] + measured["worker_peak_mib"]
+    print("| virtual kiosk, emulated, reading in workers | | |\n| --- | ---: | --- |")
+    print(f"| start of the unit to ready, s | {measured['ready_s']:.2f} | |")
+    for when, key in (("idle, connected", "idle_mib"), (f"idle {SETTLE} s after reading", "idle_after_mib")):
+        print(f"| {when}, MiB | {measured[key]:.1f} | {bar(measured[key] <= MOST_IDLE, f'≤ {MOST_IDLE:.0f} MiB')} |")
+    reading = bar(together <= MOST_READING, f"≤ {MOST_READING:.0f} MiB")
+    print(f"| service and worker, each at its most, MiB | {together:.1f} | {reading} |")
+    print()
 
 
 class Watch:
     """What a kiosk and its workers held at most, in MiB, looked at twenty times a second."""
 
-    def __init__(self, kiosk, parent):
-        self.kiosk, self.parent = kiosk, parent
+    def __init__(self, kiosk, workers):
+        self.kiosk, self.workers = kiosk, workers
         self.daemon = self.worker = self.together = 0.0
         self.done = threading.Event()
         self.thread = threading.Thread(target=self._look)
@@ -85,7 +100,7 @@ class Watch:
     def _look(self):
         while not self.done.wait(0.05):
             now, most = memory(self.kiosk)
-            for worker in children(self.parent) if self.parent else []:
+            for worker in self.workers.pids() if self.workers else []:
                 try:
                     held, most_held = memory(worker)
                 except (OSError, TypeError):
@@ -95,13 +110,10 @@ class Watch:
             self.daemon, self.together = max(self.daemon, most), max(self.together, now)
 
 
-@contextmanager
-def workers(program, place):
-    """What `cic-kiosk-worker.socket` does: a worker for each connection; gives the process that starts them."""
-    command = ["systemd-socket-activate", "--accept", f"--listen={place}", program, "worker"]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        yield process.pid
-        process.terminate()
+def environment():
+    """What the unit sets."""
+    unit = (ROOT / "systemd/cic-kiosk.service").read_text(encoding="utf-8")
+    return dict(line.removeprefix("Environment=").split("=", 1) for line in unit.splitlines() if line.startswith("Environment="))
 
 
 def measure(options, folder, with_workers):
@@ -110,20 +122,23 @@ def measure(options, folder, with_workers):
     from daemon import Daemon
     from kiosk import until
     from systemd import Systemd
+    from workers import Workers
 
     folder.mkdir()
-    place = folder / "workers.sock"
-    parent = workers(options.program, place) if with_workers else nullcontext()
+    workers = None
     broker = Mosquitto(folder / "broker")
     broker.configure()
-    with broker, parent as pid, Systemd(folder / "notify") as systemd:
+    with broker, Systemd(folder / "notify") as systemd, ExitStack() as at_end:
         kiosk = Daemon("size", folder / "kiosk", folder, f"mqtt://127.0.0.1:{broker.port}")
         if with_workers:
-            kiosk.configure(reading={"worker": str(place)})
+            workers = Workers(folder / "workers.sock", folder / "workers.log", "info")
+            at_end.callback(workers.close)
+            workers.listen()
+            kiosk.configure(reading={"worker": str(workers.socket)})
 
         def start(number):
             begun = time.monotonic()
-            kiosk.start(log_level="info", **systemd.env)
+            kiosk.start(log_level="info", **systemd.env, **environment())
             return systemd.wait_for("READY", "1", number).at - begun
 
         starts = []
@@ -133,14 +148,14 @@ def measure(options, folder, with_workers):
                 kiosk.stop()
         time.sleep(SETTLE)
         idle, _ = memory(kiosk.process.pid)
-        with Watch(kiosk.process.pid, pid) as watch:
+        with Watch(kiosk.process.pid, workers) as watch:
             for paper in sorted(file for file in options.folder.iterdir() if file.suffix == ".pdf")[: options.papers]:
                 if kiosk.submit(paper).status:
                     raise SystemExit("submit failed")
                 until(lambda: not kiosk.waiting("document"), 300)
         time.sleep(SETTLE)
         after, _ = memory(kiosk.process.pid)
-        left = [memory(child)[0] for child in children(pid)] if pid else []
+        left = [memory(worker)[0] for worker in workers.pids()] if workers else []
         kiosk.kill()
 
     print("| service" + (", reading in workers" if with_workers else "") + " | | |\n| --- | ---: | --- |")
@@ -150,7 +165,8 @@ def measure(options, folder, with_workers):
     reading = bar(watch.together <= MOST_READING, f"≤ {MOST_READING:.0f} MiB")
     print(f"| while reading {options.papers} documents, at most, MiB | {watch.together:.1f} | {reading} |")
     print(f"| … the service alone; one worker | {watch.daemon:.1f}; {watch.worker:.1f} | |")
-    print(f"| idle {SETTLE} s after it; workers left | {after:.1f}; {len(left)} with {sum(left):.1f} | |")
+    print(f"| idle {SETTLE} s after it | {after:.1f} | {bar(after <= MOST_IDLE, f'≤ {MOST_IDLE:.0f} MiB') if with_workers else ''} |")
+    print(f"| … workers that still wait for work; what they hold, MiB | {len(left)}; {sum(left):.1f} | |")
     print()
 
 
@@ -169,6 +185,7 @@ def main():
         show_parts(Path(folder))
         for with_workers in [False, True][: 1 + has_workers]:
             measure(options, Path(folder, f"workers-{with_workers}"), with_workers)
+    show_virtual_kiosk()
 
 
 if __name__ == "__main__":

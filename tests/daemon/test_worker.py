@@ -13,55 +13,12 @@ from daemon import check_results
 from kiosk import PATIENCE, PROGRAM, ROOT, until
 from scanner import Scanner, feed, pages_of
 from test_doctor import examine
+from workers import Workers
 
 SAMPLE = ROOT / "tests/data/reports/scan.pdf"
 
 # A worker with nothing to do is let go after a minute.
 IDLE = 60.0
-
-
-class Workers:
-    """The socket, and the workers that it starts, one for each connection, as `cic-kiosk-worker.socket` does."""
-
-    def __init__(self, socket: Path, log: Path):
-        self.socket, self.log = socket, log
-        self.process: subprocess.Popen | None = None
-
-    def listen(self):
-        self.socket.unlink(missing_ok=True)
-        command = ["systemd-socket-activate", "--accept", "--inetd", "--setenv=RUST_LOG=trace", f"--listen={self.socket}"]
-        with self.log.open("ab") as stderr:
-            streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": stderr}
-            self.process = subprocess.Popen([*command, PROGRAM, "worker"], **streams)
-        until(self.socket.exists)
-
-    def pids(self) -> list[int]:
-        """Those that are alive, the oldest first."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="utf-8")
-        return [pid for pid in map(int, children.split()) if status(pid)[0] != "Z"]
-
-    def at_work(self) -> int | None:
-        """One that computes for a document."""
-        return next((pid for pid in self.pids() if sum(map(int, status(pid)[11:13])) >= WORK), None)
-
-    def close(self):
-        if self.process is not None:
-            for pid in self.pids():
-                os.kill(pid, signal.SIGKILL)
-            self.process.kill()
-            self.process.wait()
-
-
-# Ticks of the processor's time, more than it takes a worker to start and to load the models.
-WORK = os.sysconf("SC_CLK_TCK")
-
-
-def status(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat after the name; a zombie's where there is none any more."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
-    except OSError:
-        return ["Z"] + ["0"] * 20
 
 
 @pytest.fixture
