@@ -248,16 +248,18 @@ image() {
     done_with
 }
 
+record_name=tests/kiosk/passed.toml
+record=$checkout/$record_name
+
 # What decides what the tests come to: the program and what is packed with it, and the tests.
 inputs() {
     cd "$checkout"
-    git ls-files -z --cached --others --exclude-standard -- Cargo.toml Cargo.lock src models/*.onnx models/manifest.toml \
-        packaging systemd scripts/onnxruntime.txt scripts/kiosk*.sh scripts/gpio-sim.sh tests/kiosk tests/data/reports \
-        tests/daemon/broker.py tests/daemon/papers.py ':!tests/kiosk/passed.toml' ':!*.md' |
+    find Cargo.toml Cargo.lock src models/*.onnx models/manifest.toml packaging systemd scripts/onnxruntime.txt \
+        scripts/kiosk*.sh scripts/gpio-sim.sh tests/kiosk tests/data/reports tests/daemon/{broker,papers}.py \
+        -type f ! -path "$record_name" ! -path '*/__pycache__/*' ! -name '*.md' -print0 |
         LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1
 }
 
-record=$checkout/tests/kiosk/passed.toml
 
 recorded() {
     sed -n "s/^$1 = \"\(.*\)\"/\1/p" "$record" 2>/dev/null
