@@ -43,7 +43,7 @@ def paper_on_table(number: int) -> Image.Image:
 @pytest.fixture(scope="module")
 def branch(tmp_path_factory):
     with open_branch(
-        "day", tmp_path_factory.mktemp("day"), camera=CAMERA, panel=PANEL, capture={"idle_seconds": 10}
+        "day", tmp_path_factory.mktemp("day"), camera=CAMERA, panel=PANEL, capture={"idle_seconds": 20}
     ) as branch:
         kiosk = branch.kiosk
         for name, picture in (("table", table()), ("page-1", paper_on_table(0)), ("page-2", paper_on_table(1))):
