@@ -3,7 +3,8 @@
 
 Parts that were not built are left out: `make aarch64`, `make deb` and `make vm` build them. The service is started as
 systemd starts it, with a broker in reach. It reads scanned reports, one after the other; where the program can read in
-worker processes, this is measured once more with them. `make vm-test` measures it in the virtual kiosk. Nothing here fails: machines are noisy.
+worker processes, this is measured once more with them. What `make vm-test` measured in the virtual kiosk comes last.
+Nothing here fails: machines are noisy.
 
 Needs the tests' Python: .cache/http/bin/python scripts/size.py
 """
@@ -37,8 +38,6 @@ PARTS = {
     "package": "target/debian/*.deb",
     "virtual kiosk": ".cache/kiosk/root.ext4",
 }
-
-
 MEASURED = ROOT / ".cache/kiosk/measured.json"
 
 

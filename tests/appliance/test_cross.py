@@ -65,7 +65,7 @@ def test_the_script_gives_the_compiler_nothing_that_cross_does_not_pass_on():
 def test_every_script_names_the_same_target():
     assert f"\ntarget={TARGET}\n" in text("scripts/aarch64.sh")
     assert f"\nBOARD={TARGET}\n" in text("scripts/setup.sh")
-    assert f"--target {TARGET} " in text("scripts/deb.sh")
+    assert f"(--target {TARGET})" in text("scripts/deb.sh")
     assert list(toml(".cargo/config.toml")["target"]) == [TARGET]
 
 
