@@ -3,7 +3,10 @@ DESCRIPTION = "The kiosk's system as a RAUC bundle, whose every block is checked
 HOMEPAGE = "https://github.com/cic-kiosk/cic-kiosk"
 LICENSE = "Apache-2.0 | MIT"
 
-inherit bundle
+inherit bundle features_check
+
+# Those of the image in it.
+REQUIRED_DISTRO_FEATURES = "rauc systemd"
 
 RAUC_BUNDLE_COMPATIBLE = "cic-kiosk-${MACHINE}"
 RAUC_BUNDLE_VERSION = "${DISTRO_VERSION}"

@@ -19,23 +19,33 @@ EXTRA_OECMAKE = "\
 "
 
 # Its build would fetch some thirty libraries by itself. The commit's own list has an address and a SHA-1 for each:
-# they are fetched as everything else is, from mirrors too, into the folder where the build looks first.
-python do_fetch_libraries() {
+# they are fetched as everything else is, from mirrors too, and put into the folder where the build looks first.
+def libraries(text):
+    """Of each library in a text like cmake/deps.txt: what BitBake fetches, and where the build looks for it."""
     import csv
 
-    with open(d.expand('${S}/cmake/deps.txt')) as file:
-        libraries = [row for row in csv.reader(file, delimiter=';') if len(row) == 3 and not row[0].startswith('#')]
-    for name, url, sha1 in libraries:
-        place = d.expand('${S}/mirror/%s' % url.removeprefix('https://'))
-        fetcher = bb.fetch2.Fetch(['%s;name=%s;sha1sum=%s;downloadfilename=onnxruntime-%s-%s;unpack=0'
-                                   % (url, name, sha1.lower(), name, os.path.basename(url))], d)
-        fetcher.download()
-        bb.utils.mkdirhier(os.path.dirname(place))
-        bb.utils.copyfile(fetcher.localpaths()[0], place)
+    for row in csv.reader(text.splitlines(), delimiter=';'):
+        if len(row) == 3 and not row[0].startswith('#'):
+            name, url, sha1 = row
+            file = 'onnxruntime-%s-%s' % (name, os.path.basename(url))
+            yield ('%s;name=%s;sha1sum=%s;downloadfilename=%s;unpack=0' % (url, name, sha1.lower(), file),
+                   'mirror/' + url.removeprefix('https://'))
+
+python do_fetch:append() {
+    [source] = bb.fetch2.Fetch(d.getVar('SRC_URI').split(), d).ud.values()
+    text, _ = bb.process.run(['git', '-C', source.clonedir, 'show', d.getVar('SRCREV') + ':cmake/deps.txt'])
+    bb.fetch2.Fetch([uri for uri, _ in libraries(text)], d).download()
 }
-# nooelint: oelint.task.network
-do_fetch_libraries[network] = "1"
-addtask fetch_libraries after do_unpack before do_patch
+
+python do_unpack:append() {
+    with open(d.expand('${S}/cmake/deps.txt')) as file:
+        listed = dict(libraries(file.read()))
+    fetcher = bb.fetch2.Fetch(list(listed), d)
+    for uri, place in listed.items():
+        target = d.expand('${S}/' + place)
+        bb.utils.mkdirhier(os.path.dirname(target))
+        bb.utils.copyfile(fetcher.localpath(uri), target)
+}
 
 do_install() {
     install -d ${D}${nonarch_libdir}/cic-kiosk
