@@ -251,11 +251,12 @@ image() {
 record_name=tests/kiosk/passed.toml
 record=$checkout/$record_name
 
-# What decides what the tests come to: the program and what is packed with it, and the tests.
+# What decides what the tests come to: the program, how it is compiled and packed, and the tests.
 inputs() {
     cd "$checkout"
-    find Cargo.toml Cargo.lock src models/*.onnx models/manifest.toml packaging systemd scripts/onnxruntime.txt \
-        scripts/kiosk*.sh scripts/gpio-sim.sh tests/kiosk tests/data/reports tests/daemon/{broker,papers}.py \
+    find Cargo.toml Cargo.lock .cargo src models/*.onnx models/manifest.toml packaging systemd scripts/onnxruntime.txt \
+        scripts/{aarch64,deb,gpio-sim,kiosk*}.sh scripts/licences.py \
+        tests/kiosk tests/data/reports tests/daemon/{broker,papers}.py tests/secrecy.py \
         -type f ! -path "$record_name" ! -path '*/__pycache__/*' ! -name '*.md' -print0 |
         LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1
 }
