@@ -22,8 +22,13 @@ const SKEW_WIDTH: f64 = 1000.0;
 const MAX_WIDTH: f64 = 2500.0;
 /// Paper must be brighter than the table by this many levels of 255 at least.
 const MIN_STEP: f32 = 9.0;
-/// Share of a side's scan lines that must agree on one straight edge.
+/// How far an edge's points may lie off a straight line, in pixels of the thumbnail, and the share
+/// of a side's scan lines that must agree on it.
+const STRAIGHT: f64 = 1.2;
 const MIN_SUPPORT: f32 = 0.35;
+/// The same for the edge of a sheet that does not lie flat.
+const CURLED: f64 = 4.0;
+const MIN_CURLED_SUPPORT: f32 = 0.5;
 /// What is left off inside each edge of the paper, as a share of its width: the edge's own shadow
 /// and half a pixel of table would look like a rule.
 const INSET: f64 = 0.0025;
@@ -469,6 +474,8 @@ impl Projective {
     }
 }
 
+const SIDES: [Side; 4] = [Side::Left, Side::Top, Side::Right, Side::Bottom];
+
 /// A side of the frame, and how to walk from it inwards.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Side {
@@ -501,6 +508,30 @@ impl Edge {
     fn scaled(&self, factor: f64) -> Self {
         Self { offset: self.offset * factor, ..*self }
     }
+
+    fn is_at_frame(&self) -> bool {
+        self.offset == 0.0 && self.slope == 0.0
+    }
+
+    /// Where it runs along, between the corners of its sheet.
+    fn extent(&self, [tl, tr, br, bl]: &[Dot; 4]) -> (f64, f64) {
+        match self.side {
+            Side::Left => (tl.y, bl.y),
+            Side::Right => (tr.y, br.y),
+            Side::Top => (tl.x, tr.x),
+            Side::Bottom => (bl.x, br.x),
+        }
+    }
+
+    /// The place `deep` from the frame's side, on a picture of this size.
+    fn place(&self, along: f64, deep: f64, (width, height): (f64, f64)) -> Dot {
+        match self.side {
+            Side::Left => Dot { x: deep, y: along },
+            Side::Right => Dot { x: width - deep, y: along },
+            Side::Top => Dot { x: along, y: deep },
+            Side::Bottom => Dot { x: along, y: height - deep },
+        }
+    }
 }
 
 /// Where paper lies.
@@ -513,22 +544,30 @@ struct Outline {
 
 /// The paper, when a darker table can be seen around it on three sides at least.
 fn find_paper(picture: &DynamicImage, grey: &GrayImage) -> Option<Outline> {
-    let small = shrunk(grey, SEARCH_SIDE * grey.width() / grey.width().max(grey.height()));
+    let side = SEARCH_SIDE * grey.width() / grey.width().max(grey.height());
+    let small = match picture {
+        DynamicImage::ImageRgb8(rgb) => averaged(rgb.as_raw(), rgb.dimensions(), side, whiteness),
+        _ => shrunk(grey, side),
+    };
     if small.width().min(small.height()) < SEARCH_SIDE / NARROWEST {
         return None;
     }
     let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
     let factor = width / f64::from(small.width());
-    let mut found = 0;
-    let edges = [Side::Left, Side::Top, Side::Right, Side::Bottom].map(|side| {
-        let edge = find_edge(&small, side);
-        found += usize::from(edge.is_some());
-        // A sheet that runs out of the frame ends at the frame.
-        edge.unwrap_or(Edge { side, offset: 0.0, slope: 0.0 }).scaled(factor)
-    });
+    // A sheet that runs out of the frame ends at the frame.
+    let at_frame = |side| Edge { side, offset: 0.0, slope: 0.0 };
+    let mut edges = SIDES.map(|side| find_edge(&small, side).unwrap_or(at_frame(side)));
+    let corners_now = corners(&edges, f64::from(small.width()), f64::from(small.height()))?;
+    for edge in &mut edges {
+        if !edge.is_at_frame() && !is_beside_table(&small, edge, &corners_now) {
+            *edge = at_frame(edge.side);
+        }
+    }
+    let found = edges.iter().filter(|edge| !edge.is_at_frame()).count();
     if found < 3 {
         return None;
     }
+    let edges = edges.map(|edge| edge.scaled(factor));
     let rough = corners(&edges, width, height)?;
     let refined = edges.map(|edge| refine(picture, edge, &rough).unwrap_or(edge));
     let quad = corners(&refined, width, height)?;
@@ -575,6 +614,37 @@ fn is_sheet(quad: &[Dot; 4], width: f64, height: f64) -> bool {
     inside && square && area > 0.2 * width * height && ratio < 2.0
 }
 
+/// Whether what lies outside of an edge is darker than the paper inside of it, not only right
+/// beside it: the lower edge of a grey row in a table has paper on both of its sides.
+fn is_beside_table(grey: &GrayImage, edge: &Edge, quad: &[Dot; 4]) -> bool {
+    const PLACES: usize = 40;
+    /// Distances from the edge, as shares of the picture's longer side.
+    const INSIDE: [f64; 3] = [0.008, 0.016, 0.024];
+    const OUTSIDE: [f64; 5] = [0.012, 0.025, 0.04, 0.06, 0.08];
+    const MOST_BRIGHT: f64 = 0.25;
+    let size = (f64::from(grey.width()), f64::from(grey.height()));
+    let unit = size.0.max(size.1);
+    let level = |along: f64, deep: f64| {
+        let Dot { x, y } = edge.place(along, deep, size);
+        let within = (0.0..size.0).contains(&x) && (0.0..size.1).contains(&y);
+        within.then(|| f32::from(grey.get_pixel(x as u32, y as u32).0[0]))
+    };
+    let (from, to) = edge.extent(quad);
+    let (mut bright, mut all) = (0, 0);
+    for place in 0..PLACES {
+        let along = from + (to - from) * (0.05 + 0.9 * (place as f64 + 0.5) / PLACES as f64);
+        let deep = edge.offset + edge.slope * along;
+        // The brightest of a few: the others may be print.
+        let paper = INSIDE.iter().filter_map(|d| level(along, deep + d * unit)).reduce(f32::max);
+        let Some(paper) = paper else { continue };
+        for beyond in OUTSIDE.iter().filter_map(|d| level(along, deep - d * unit)) {
+            bright += usize::from(beyond > paper - 0.7 * MIN_STEP);
+            all += 1;
+        }
+    }
+    bright as f64 <= MOST_BRIGHT * all as f64
+}
+
 /// The straight edge that most scan lines from one side agree on.
 fn find_edge(grey: &GrayImage, side: Side) -> Option<Edge> {
     let (width, height) = (grey.width() as usize, grey.height() as usize);
@@ -615,15 +685,16 @@ fn find_edge(grey: &GrayImage, side: Side) -> Option<Edge> {
             None
         })
         .collect();
-    fit_edge(&points, lines).map(|(offset, slope)| Edge { side, offset, slope })
+    let (offset, slope) = fit_edge(&points, lines, STRAIGHT, MIN_SUPPORT)
+        .or_else(|| fit_edge(&points, lines, CURLED, MIN_CURLED_SUPPORT))?;
+    Some(Edge { side, offset, slope })
 }
 
-/// The line through most points, if enough agree: every pair of a few dozen candidates is tried,
-/// which is exhaustive and needs no chance.
-fn fit_edge(points: &[(f64, f64)], lines: usize) -> Option<(f64, f64)> {
+/// The line through most points, give or take `tolerance` pixels, if a share of `least` agrees:
+/// every pair of a few dozen candidates is tried, which is exhaustive and needs no chance.
+fn fit_edge(points: &[(f64, f64)], lines: usize, tolerance: f64, least: f32) -> Option<(f64, f64)> {
     const CANDIDATES: usize = 48;
-    const TOLERANCE: f64 = 1.2;
-    const STEEPEST: f64 = 0.36; // 20°
+    const STEEPEST: f64 = 0.9; // 42°: beyond it, one side cannot be told from the next.
     let stride = points.len().div_ceil(CANDIDATES).max(1);
     let candidates: Vec<_> = points.iter().step_by(stride).copied().collect();
     let mut best = (0, 0.0, 0.0);
@@ -637,7 +708,7 @@ fn fit_edge(points: &[(f64, f64)], lines: usize) -> Option<(f64, f64)> {
             if slope.abs() > STEEPEST {
                 continue;
             }
-            let near = |p: &&(f64, f64)| (offset + slope * p.0 - p.1).abs() < TOLERANCE;
+            let near = |p: &&(f64, f64)| (offset + slope * p.0 - p.1).abs() < tolerance;
             let support = points.iter().filter(near).count();
             if support > best.0 {
                 best = (support, offset, slope);
@@ -645,11 +716,11 @@ fn fit_edge(points: &[(f64, f64)], lines: usize) -> Option<(f64, f64)> {
         }
     }
     let (support, offset, slope) = best;
-    if (support as f32) < MIN_SUPPORT * lines as f32 {
+    if (support as f32) < least * lines as f32 {
         return None;
     }
     let near: Vec<_> =
-        points.iter().filter(|p| (offset + slope * p.0 - p.1).abs() < TOLERANCE).copied().collect();
+        points.iter().filter(|p| (offset + slope * p.0 - p.1).abs() < tolerance).copied().collect();
     least_squares(&near)
 }
 
@@ -669,13 +740,7 @@ fn least_squares(points: &[(f64, f64)]) -> Option<(f64, f64)> {
 fn refine(picture: &DynamicImage, edge: Edge, quad: &[Dot; 4]) -> Option<Edge> {
     const PLACES: usize = 96;
     let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
-    let [tl, tr, br, bl] = *quad;
-    let (from, to) = match edge.side {
-        Side::Left => (tl.y, bl.y),
-        Side::Right => (tr.y, br.y),
-        Side::Top => (tl.x, tr.x),
-        Side::Bottom => (bl.x, br.x),
-    };
+    let (from, to) = edge.extent(quad);
     let reach = (0.008 * width.max(height)).max(5.0) as isize;
     let window = (reach / 3).max(3) as usize;
     let mut points = Vec::with_capacity(PLACES);
@@ -685,14 +750,8 @@ fn refine(picture: &DynamicImage, edge: Edge, quad: &[Dot; 4]) -> Option<Edge> {
         let deep = edge.offset + edge.slope * along;
         let profile: Vec<f32> = (-reach..=reach)
             .map(|step| {
-                let deep = deep + step as f64;
-                let (x, y) = match edge.side {
-                    Side::Left => (deep, along),
-                    Side::Right => (width - deep, along),
-                    Side::Top => (along, deep),
-                    Side::Bottom => (along, height - deep),
-                };
-                luma(picture, x, y)
+                let Dot { x, y } = edge.place(along, deep + step as f64, (width, height));
+                whiteness_at(picture, x, y)
             })
             .collect();
         if let Some(step) = steepest(&profile, window) {
@@ -730,15 +789,15 @@ fn steepest(profile: &[f32], window: usize) -> Option<f64> {
     Some((peak + window) as f64 + f64::from(shift.clamp(-0.5, 0.5)))
 }
 
-/// Brightness at the pixel that holds a place; the nearest one off the picture.
-fn luma(picture: &DynamicImage, x: f64, y: f64) -> f32 {
+/// The [`whiteness`] of the pixel that holds a place; of the nearest one off the picture.
+fn whiteness_at(picture: &DynamicImage, x: f64, y: f64) -> f32 {
     let x = (x.max(0.0) as u32).min(picture.width() - 1);
     let y = (y.max(0.0) as u32).min(picture.height() - 1);
-    match picture {
-        DynamicImage::ImageLuma8(grey) => f32::from(grey.get_pixel(x, y).0[0]),
-        DynamicImage::ImageRgb8(rgb) => f32::from(rgb.get_pixel(x, y).to_luma().0[0]),
-        other => f32::from(image::GenericImageView::get_pixel(other, x, y).to_luma().0[0]),
-    }
+    f32::from(match picture {
+        DynamicImage::ImageLuma8(grey) => grey.get_pixel(x, y).0[0],
+        DynamicImage::ImageRgb8(rgb) => whiteness(rgb.get_pixel(x, y).0),
+        other => image::GenericImageView::get_pixel(other, x, y).to_luma().0[0],
+    })
 }
 
 /// Brightness of most of the page.
@@ -853,17 +912,33 @@ pub(super) fn grey_thumbnail(picture: &DynamicImage, short: u32) -> GrayImage {
     let target = (u64::from(width) * u64::from(short) / u64::from(width.min(height).max(1))) as u32;
     match picture {
         DynamicImage::ImageLuma8(grey) => shrunk(grey, target),
-        DynamicImage::ImageRgb8(rgb) => averaged(rgb.as_raw(), 3, (width, height), target),
+        DynamicImage::ImageRgb8(rgb) => averaged(rgb.as_raw(), (width, height), target, luma),
         other => shrunk(&other.to_luma8(), target),
     }
 }
 
 /// A grey picture at a smaller width, by area averages; itself where it is no wider.
 fn shrunk(grey: &GrayImage, width: u32) -> GrayImage {
-    averaged(grey.as_raw(), 1, grey.dimensions(), width)
+    averaged(grey.as_raw(), grey.dimensions(), width, |[level]: [u8; 1]| level)
 }
 
-fn averaged(raw: &[u8], channels: usize, (width, height): (u32, u32), target: u32) -> GrayImage {
+/// Brightness by the weights of Rec. 601, in 256ths.
+fn luma([r, g, b]: [u8; 3]) -> u8 {
+    ((77 * u32::from(r) + 150 * u32::from(g) + 29 * u32::from(b)) >> 8) as u8
+}
+
+/// What a colour has in common with white: wood and cloth, however bright, have less than paper.
+fn whiteness(channels: [u8; 3]) -> u8 {
+    channels.into_iter().fold(u8::MAX, u8::min)
+}
+
+/// A smaller picture of what `level` makes of each pixel's channels, by area averages.
+fn averaged<const N: usize>(
+    raw: &[u8],
+    (width, height): (u32, u32),
+    target: u32,
+    level: impl Fn([u8; N]) -> u8,
+) -> GrayImage {
     let target = target.clamp(1, width.max(1));
     let rows = ((u64::from(height) * u64::from(target) / u64::from(width.max(1))) as u32).max(1);
     let (width, height) = (width as usize, height as usize);
@@ -876,17 +951,9 @@ fn averaged(raw: &[u8], channels: usize, (width, height): (u32, u32), target: u3
     for (y, out) in small.chunks_exact_mut(target as usize).enumerate() {
         let (top, bottom) = bounds(y as u32, height, rows);
         sums.fill(0);
-        for row in raw.chunks_exact(width * channels).take(bottom).skip(top) {
-            if channels == 3 {
-                for (sum, p) in sums.iter_mut().zip(row.chunks_exact(3)) {
-                    // Rec. 601 weights in 256ths.
-                    *sum +=
-                        (77 * u32::from(p[0]) + 150 * u32::from(p[1]) + 29 * u32::from(p[2])) >> 8;
-                }
-            } else {
-                for (sum, p) in sums.iter_mut().zip(row) {
-                    *sum += u32::from(*p);
-                }
+        for row in raw.chunks_exact(width * N).take(bottom).skip(top) {
+            for (sum, pixel) in sums.iter_mut().zip(row.as_chunks().0) {
+                *sum += u32::from(level(*pixel));
             }
         }
         for (x, value) in out.iter_mut().enumerate() {
