@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use crate::config::Decision;
-use crate::report::schema::{Answer, Check, ErrorCode, Value, Verdict};
+use crate::report::schema::{Answer, Check, ErrorCode, Meta, Value, Verdict};
 
 /// What was decided, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,8 @@ pub fn decide(answer: &Answer, decision: &Decision, cloud_allowed: bool) -> Deci
     let overall = expected > decision.max_expected_errors
         || failed.iter().any(|check| check.fields.is_empty());
     // Of pages that are missing the cloud service knows no more than we do.
-    let is_whole = answer.meta.as_ref().is_none_or(|meta| !meta.interrupted);
+    let whole = |meta: &Meta| !meta.interrupted && meta.missing_pages.is_empty();
+    let is_whole = answer.meta.as_ref().is_none_or(whole);
     let good = doubtful.len() <= decision.max_doubtful_values
         && failed.len() <= decision.max_failed_checks
         && expected <= decision.max_expected_errors;
@@ -101,7 +102,7 @@ fn field_of(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::schema::{Cell, Field, Meta, Report, Table};
+    use crate::report::schema::{Cell, Field, MissingPage, Report, Table};
 
     fn value(confidence: f32, page: usize) -> Value {
         Value { text: "1".to_owned(), bounds: None, confidence, page: Some(page) }
@@ -143,6 +144,14 @@ mod tests {
     fn scan_that_was_interrupted_is_for_a_person_however_sure_its_values() {
         let mut answer = sure();
         answer.meta.get_or_insert_default().interrupted = true;
+        assert_eq!(verdicts(&answer, &Decision::default()), [Verdict::Review; 2]);
+    }
+
+    #[test]
+    fn report_without_all_of_its_pages_is_for_a_person() {
+        let mut answer = sure();
+        let missing = MissingPage { report: 0, page: 2 };
+        answer.meta.get_or_insert_default().missing_pages.push(missing);
         assert_eq!(verdicts(&answer, &Decision::default()), [Verdict::Review; 2]);
     }
 

@@ -243,12 +243,15 @@ impl Engine {
             checks: reading.checks,
             pages: texts.len(),
             models: models.unwrap_or_default(),
+            detail: reading.detail,
+            page_order: reading.page_order,
+            missing_pages: reading.missing_pages,
+            other_papers: reading.other_papers,
             quality,
             ..Meta::default()
         };
         if reading.reports.is_empty() {
-            let detail = Some("No credit report was found on the pages.".to_owned());
-            return Ok(Answer::failure(ErrorCode::NoReport, Meta { detail, ..meta }));
+            return Ok(Answer::failure(ErrorCode::NoReport, meta));
         }
         if options.pictures {
             let pictures: Vec<Vec<u8>> = pictures.into_iter().flatten().collect();

@@ -16,6 +16,7 @@ pub mod geometry;
 pub mod models;
 pub mod ocr;
 pub mod page;
+pub mod posteriors;
 pub mod report;
 pub mod request;
 pub mod stage;

@@ -1,7 +1,10 @@
 //! What reading a page yields, whether by its text layer or by its picture: lines of text with a
 //! place and a confidence for each character, and the rules (ruled lines) of tables.
 
+use std::sync::Arc;
+
 use crate::geometry::Rect;
+use crate::posteriors::Posteriors;
 
 /// A character as read, with its place along the line.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,6 +27,8 @@ pub struct Line {
     pub rect: Rect,
     /// Its characters from left to right; single blanks between words, none at the ends.
     pub chars: Vec<Char>,
+    /// What else they could be; none for a text layer.
+    pub posteriors: Option<Arc<Posteriors>>,
 }
 
 impl Line {

@@ -15,6 +15,8 @@ pub mod model;
 pub mod recognise;
 pub mod resample;
 
+use std::sync::Arc;
+
 use image::GrayImage;
 use image::imageops::{rotate90, rotate180};
 
@@ -125,7 +127,11 @@ fn lines(boxes: &[TextBox], texts: Vec<LineText>) -> Vec<Line> {
         .iter()
         .zip(texts)
         .filter(|(_, text)| !text.chars.is_empty() && text.confidence() >= READABLE)
-        .map(|(line, text)| Line { rect: line.rect(), chars: text.chars })
+        .map(|(line, text)| Line {
+            rect: line.rect(),
+            chars: text.chars,
+            posteriors: Some(Arc::new(text.posteriors)),
+        })
         .collect()
 }
 

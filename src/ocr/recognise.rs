@@ -11,6 +11,7 @@ use super::alphabet::Alphabet;
 use super::detect::TextBox;
 use super::model::{Model, ModelError};
 use super::resample;
+use crate::posteriors::{self, Posteriors};
 use crate::text::Char;
 
 /// Height of a crop, in pixels: that of the network's input.
@@ -47,6 +48,8 @@ const EM: f32 = HEIGHT as f32 / 1.4;
 pub struct LineText {
     /// Characters from left to right as the page has them; single blanks, none at the ends.
     pub chars: Vec<Char>,
+    /// What else they could be.
+    pub posteriors: Posteriors,
 }
 
 impl LineText {
@@ -110,8 +113,10 @@ impl Recogniser {
         let texts = logits.chunks_exact(steps * classes).zip(&crops).zip(&batch.lines);
         Ok(texts
             .map(|((logits, crop), &index)| {
-                let marks = decode(logits, &self.alphabet);
-                LineText { chars: place(&marks, crop.width, &lines[index]) }
+                let line = &lines[index];
+                let step = STRIDE as f32 * line.length() / crop.width as f32;
+                let posteriors = posteriors(line.left(), step, logits, &self.alphabet);
+                LineText { chars: place(&decode(&posteriors), crop.width, line), posteriors }
             })
             .collect())
     }
@@ -247,21 +252,22 @@ pub struct Mark {
     pub confidence: f32,
 }
 
-/// Greedy CTC over logits in rows of classes: the best class of each step, runs collapsed, blanks
-/// dropped.
-pub fn decode(logits: &[f32], alphabet: &Alphabet) -> Vec<Mark> {
+/// Greedy CTC: the likeliest class of each step, runs collapsed, blanks dropped.
+pub fn decode(posteriors: &Posteriors) -> Vec<Mark> {
     let mut marks: Vec<Mark> = Vec::new();
-    let mut previous = 0;
+    let mut previous = None;
     let mut start = 0;
-    for (step, row) in logits.chunks_exact(alphabet.classes()).enumerate() {
-        let (class, posterior) = best(row);
+    for (step, likely) in posteriors.steps().enumerate() {
+        let best =
+            likely.iter().copied().reduce(|best, next| if next.1 > best.1 { next } else { best });
+        let (class, posterior) = best.unwrap_or((None, 0.0));
         if class != previous {
             start = step;
             previous = class;
-            if let Some(value) = alphabet.character(class) {
+            if let Some(value) = class {
                 marks.push(Mark { value, middle: step as f32 + 0.5, confidence: posterior });
             }
-        } else if let (Some(mark), true) = (marks.last_mut(), class != 0) {
+        } else if let (Some(mark), true) = (marks.last_mut(), class.is_some()) {
             mark.middle = (start + step + 1) as f32 / 2.0;
             mark.confidence = mark.confidence.max(posterior);
         }
@@ -269,16 +275,20 @@ pub fn decode(logits: &[f32], alphabet: &Alphabet) -> Vec<Mark> {
     marks
 }
 
-/// The class of the highest logit, and its posterior.
-fn best(row: &[f32]) -> (usize, f32) {
-    let (class, highest) = row
-        .iter()
-        .copied()
-        .enumerate()
-        .fold((0, f32::NEG_INFINITY), |best, next| if next.1 > best.1 { next } else { best });
-    let sum: f32 = row.iter().map(|logit| (logit - highest).exp()).sum();
-    // max() turns what is no number into 0.
-    (class, (1.0 / sum).max(0.0))
+/// The characters that have a chance at each step, from logits in rows of classes.
+fn posteriors(left: f32, step: f32, logits: &[f32], alphabet: &Alphabet) -> Posteriors {
+    let mut posteriors = Posteriors::new(left, step);
+    for row in logits.chunks_exact(alphabet.classes()) {
+        let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum: f32 = row.iter().map(|logit| (logit - highest).exp()).sum();
+        // What is no number fails the comparison.
+        let least = highest + (posteriors::LEAST * sum).ln();
+        let likely = row.iter().enumerate().filter(|(_, logit)| **logit >= least);
+        posteriors.push(
+            likely.map(|(class, logit)| (alphabet.character(class), (logit - highest).exp() / sum)),
+        );
+    }
+    posteriors
 }
 
 /// Puts marks on the page: each reaches half way to its neighbours, single blanks between words.
@@ -345,6 +355,10 @@ mod tests {
         logits
     }
 
+    fn read(logits: &[f32], alphabet: &Alphabet) -> Vec<Mark> {
+        decode(&posteriors(0.0, 1.0, logits, alphabet))
+    }
+
     fn text(marks: &[Mark]) -> String {
         marks.iter().map(|mark| mark.value).collect()
     }
@@ -352,7 +366,7 @@ mod tests {
     #[test]
     fn runs_collapse_and_a_ctc_blank_parts_equal_characters() {
         let alphabet = alphabet();
-        let marks = decode(&logits(&alphabet, "__ợợ_ss_s-1__1"), &alphabet);
+        let marks = read(&logits(&alphabet, "__ợợ_ss_s-1__1"), &alphabet);
         assert_eq!(text(&marks), "ợss-11");
         assert_eq!(marks[0].middle, 3.0);
         assert!(marks.iter().all(|mark| mark.confidence > 0.99));
@@ -364,7 +378,7 @@ mod tests {
         let mut logits = logits(&alphabet, "11");
         logits[class(&alphabet, '1')] = 12.0;
         logits[class(&alphabet, '7')] = 12.0;
-        let marks = decode(&logits, &alphabet);
+        let marks = read(&logits, &alphabet);
         assert_eq!(text(&marks), "1");
         assert!(marks[0].confidence > 0.99, "{marks:?}");
     }
@@ -372,14 +386,14 @@ mod tests {
     #[test]
     fn numbers_that_are_none_give_no_confidence() {
         let alphabet = alphabet();
-        let marks = decode(&vec![f32::NAN; 2 * alphabet.classes()], &alphabet);
+        let marks = read(&vec![f32::NAN; 2 * alphabet.classes()], &alphabet);
         assert!(marks.is_empty());
     }
 
     #[test]
     fn blanks_are_single_and_none_is_at_the_ends() {
         let alphabet = alphabet();
-        let marks = decode(&logits(&alphabet, " _ a _ _ b _ "), &alphabet);
+        let marks = read(&logits(&alphabet, " _ a _ _ b _ "), &alphabet);
         assert_eq!(text(&single_blanks(&marks)), "a b");
     }
 
@@ -387,7 +401,7 @@ mod tests {
     fn characters_lie_side_by_side_on_the_page() {
         let alphabet = alphabet();
         let line = TextBox::level(&Rect::new(100.0, 0.0, 260.0, 80.0));
-        let marks = decode(&logits(&alphabet, "_1_______2_3________"), &alphabet);
+        let marks = read(&logits(&alphabet, "_1_______2_3________"), &alphabet);
         let chars = place(&marks, 80, &line);
         // A step is 8 page pixels wide; middles at 1.5, 9.5 and 11.5 steps.
         assert_eq!(chars[1].right, 100.0 + 8.0 * 10.5);

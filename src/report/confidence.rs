@@ -94,7 +94,8 @@ pub(super) fn column_shape(table: Table, column: usize) -> Shape {
     match (table, column) {
         (Table::LoanDetails, 0) | (Table::BadDebt, 1 | 3) => Shape::Count,
         (Table::LoanDetails, 1) | (Table::CustomersLookUp, 0) => Shape::Digits(8),
-        (Table::LoanDetails, 2) | (Table::BadDebt, 4) | (Table::CustomersLookUp, 1) => Shape::Words,
+        (Table::LoanDetails, 2) | (Table::BadDebt, 4) => Shape::Lender,
+        (Table::CustomersLookUp, 1) => Shape::Words,
         (Table::BadDebt, 0) | (Table::CreditContract, _) | (Table::CustomersLookUp, _) => {
             Shape::Date
         }

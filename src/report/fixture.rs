@@ -15,7 +15,7 @@ pub(super) fn line(text: &str, left: f32, top: f32) -> Line {
         })
         .collect();
     let right = left + 8.0 * chars.len() as f32;
-    Line { rect: Rect::new(left, top, right, top + 22.0), chars }
+    Line { rect: Rect::new(left, top, right, top + 22.0), chars, posteriors: None }
 }
 
 /// A page of 1000 by 1400 px.

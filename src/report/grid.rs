@@ -91,6 +91,18 @@ impl<R: Copy + PartialEq> Grid<R> {
         self.lines(role)
             .into_iter()
             .filter_map(|line| {
+                // Two figures that stand apart are two: one is another column's.
+                let apart = |pair: &[Piece]| match pair {
+                    [a, b] => b.at.left - a.at.right > a.em() && shape.put(&b.text).valid,
+                    _ => false,
+                };
+                if let [first, ..] = &line[..]
+                    && matches!(shape, Shape::Amount | Shape::Count)
+                    && shape.put(&first.text).valid
+                    && line.windows(2).any(apart)
+                {
+                    return Some(vec![first.clone()]);
+                }
                 let text = text_of(&line.iter().collect::<Vec<_>>());
                 if shape.put(&text).valid {
                     return Some(line);

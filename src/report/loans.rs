@@ -4,9 +4,10 @@
 use super::checks::is_group;
 use super::fields::{self, Wanted};
 use super::grid::Grid;
+use super::lexicon;
 use super::schema::{Cell, Debt, Value};
 use super::shapes::{self, Shape};
-use super::strip::{Piece, Strip, rows, text_of, value_of};
+use super::strip::{Piece, Strip, rows, text_of};
 use super::tables::{
     CODE, LENDER, NUMBER, RowsRead, cell, held_by, row_height, single_rows, worded,
 };
@@ -35,6 +36,20 @@ const LOANS: &Wanted<Column> = &[
     (Column::Total, &["tongcong", "tongcongvnd", "tongduno", "tongdunovnd", "tong"]),
 ];
 
+/// Debts by term, and their groups.
+const DEBTS: &[&str] = &[
+    "Dư nợ cho vay ngắn hạn",
+    "Dư nợ cho vay trung hạn",
+    "Dư nợ cho vay dài hạn",
+    "Dư nợ cho vay khác",
+    "Dư nợ xấu khác",
+    "Dư nợ đủ tiêu chuẩn",
+    "Dư nợ cần chú ý",
+    "Dư nợ dưới tiêu chuẩn",
+    "Dư nợ nghi ngờ",
+    "Dư nợ có khả năng mất vốn",
+];
+
 /// A debt as printed: its name's lines and its amount's.
 #[derive(Clone, Debug, Default)]
 struct Entry {
@@ -45,7 +60,7 @@ struct Entry {
 impl Entry {
     fn debt(&self) -> Debt {
         let mut amount = cell(&self.amount, Shape::Amount);
-        let name = value_of(&self.name.iter().collect::<Vec<_>>());
+        let name = lexicon::value(&self.name, DEBTS, true);
         if self.amount.is_empty() {
             amount = Value { text: String::new(), ..name.clone() };
         } else {
@@ -157,7 +172,7 @@ fn gridded(mut grid: Grid<Column>) -> RowsRead {
             vec![
                 Cell::Plain(cell(pieces(1), Shape::Count)),
                 Cell::Plain(cell(pieces(0), Shape::Digits(8))),
-                Cell::Plain(cell(&name, Shape::Words)),
+                Cell::Plain(cell(&name, Shape::Lender)),
                 Cell::Debts(debts),
                 Cell::Plain(cell(pieces(2), Shape::Amount)),
             ]
@@ -221,7 +236,7 @@ impl Block {
         vec![
             Cell::Plain(cell(&self.number, Shape::Count)),
             Cell::Plain(cell(&self.code, Shape::Digits(8))),
-            Cell::Plain(cell(&self.name, Shape::Words)),
+            Cell::Plain(cell(&self.name, Shape::Lender)),
             Cell::Debts(self.entries.iter().map(Entry::debt).collect()),
             Cell::Plain(cell(&self.total, Shape::Amount)),
         ]

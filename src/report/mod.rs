@@ -11,10 +11,15 @@ pub mod confidence;
 mod fields;
 #[cfg(test)]
 mod fixture;
+mod grammar;
 mod grid;
 mod json_schema;
+mod lenders;
+mod lexicon;
 mod loans;
 pub mod merge;
+mod order;
+mod papers;
 mod scalars;
 pub mod schema;
 mod sections;
@@ -25,7 +30,7 @@ mod words;
 
 use crate::geometry::Rect;
 use crate::text::PageText;
-use schema::{Check, Region, Report, Table};
+use schema::{Check, MissingPage, OtherPaper, Region, Report, Table};
 use sections::{Kind, Section};
 use strip::Strip;
 
@@ -54,12 +59,26 @@ pub struct Reading {
     pub needs_review: Vec<String>,
     /// The lowest confidence of all values read; 0 without any.
     pub confidence: f32,
+    /// The pages that were read, in the order of reading, where that is not the order given.
+    pub page_order: Vec<usize>,
+    /// Pages that the reports should have.
+    pub missing_pages: Vec<MissingPage>,
+    /// Pages of other papers.
+    pub other_papers: Vec<OtherPaper>,
+    /// Where no report was found: a sentence on what the paper seems to be.
+    pub detail: Option<String>,
 }
 
 /// Reads the reports on the pages of a document.
 pub fn read(pages: &[PageText], options: &Options) -> Reading {
-    let strip = Strip::of(pages);
-    let mut reading = Reading::default();
+    let sheets = order::put_right(pages);
+    let strip = Strip::of(&sheets.pages);
+    let mut reading = Reading {
+        page_order: page_order(&sheets.pages, pages),
+        missing_pages: sheets.missing,
+        other_papers: sheets.others,
+        ..Reading::default()
+    };
     let mut lowest: Option<f32> = None;
     for sections in sections::reports(&strip) {
         let (report, checks) = report_of(&strip, &sections);
@@ -81,7 +100,31 @@ pub fn read(pages: &[PageText], options: &Options) -> Reading {
         reading.reports.push(report);
     }
     reading.confidence = lowest.unwrap_or(0.0);
+    if reading.reports.is_empty() {
+        reading.missing_pages.clear();
+        reading.detail = Some(nothing_found(pages, sheets.seems));
+    }
     reading
+}
+
+/// The order of reading, where it is not simply that of the pages; blank ones do not count.
+fn page_order(read: &[&PageText], given: &[PageText]) -> Vec<usize> {
+    let order: Vec<usize> = read.iter().map(|page| page.page).collect();
+    let printed = |page: &&PageText| page.lines.iter().any(|line| !line.chars.is_empty());
+    let is_as_given = order.iter().copied().eq(given.iter().filter(printed).map(|page| page.page));
+    if is_as_given { Vec::new() } else { order }
+}
+
+/// A sentence for a person, without a word of what is printed on the pages.
+fn nothing_found(pages: &[PageText], seems: Option<&str>) -> String {
+    const READ: &str = "Reports of CIC on a person are read: S11A, S11T and K11.1.";
+    match seems {
+        Some(paper) => format!("No credit report was found: the paper seems to be {paper}. {READ}"),
+        None if pages.iter().all(|page| page.lines.is_empty()) => {
+            "No credit report was found: nothing is printed on the pages.".to_owned()
+        }
+        None => format!("No credit report was found: the paper has none of its titles. {READ}"),
+    }
 }
 
 /// The name of a value over all reports: those of a second one begin with `info[1].`.

@@ -425,6 +425,25 @@ impl PageQuality {
     }
 }
 
+/// A page that a report should have and the document does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MissingPage {
+    /// The report, by its place in `info`.
+    pub report: usize,
+    /// The page number that would be printed on it, from 1.
+    pub page: u32,
+}
+
+/// A page that belongs to another paper than a credit report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OtherPaper {
+    /// Which page, 0-based.
+    pub page: usize,
+    /// The code of CIC's form, such as `S37`; none where it is not CIC's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+}
+
 /// What this product adds to the contract.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -455,6 +474,16 @@ pub struct Meta {
     /// For an error: a sentence for a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// The pages that were read, in the order of reading: where some lay out of order, were there
+    /// twice (the better one is read) or belong to another paper.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub page_order: Vec<usize>,
+    /// Pages that the printed page numbers say are missing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing_pages: Vec<MissingPage>,
+    /// Pages of other papers, which were not read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_papers: Vec<OtherPaper>,
     /// Pages whose pictures were not as they should be, in page order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub quality: Vec<PageQuality>,

@@ -138,7 +138,7 @@ const HEADINGS: &[(Kind, &[&str])] = &[
 ];
 
 /// Folded beginnings of titles.
-const TITLES: &[&str] = &[
+pub(super) const TITLES: &[&str] = &[
     "baocaochitietquanhetindung",
     "baocaoquanhetindung",
     "thongtintindungkhachhangvaycanhan",
@@ -183,6 +183,31 @@ pub(super) fn reports(strip: &Strip) -> Vec<Vec<Section>> {
         start = next;
     }
     reports
+}
+
+/// What a page by itself shows of a report.
+#[derive(Clone, Debug)]
+pub(super) struct Outline {
+    /// Whether a report begins on it: a title with an enquiry or a customer below.
+    pub begins: bool,
+    /// Its headings, from top to bottom.
+    pub headings: Vec<Kind>,
+    /// How high the first heading stands on the strip; infinity without one.
+    pub first_heading: f32,
+}
+
+/// The outline of a strip of one page.
+pub(super) fn outline(page: &Strip) -> Outline {
+    let found = marks(page);
+    let heading = |mark: &Found| match mark.mark {
+        Mark::Heading(kind) => Some((kind, mark.top)),
+        Mark::Title => None,
+    };
+    Outline {
+        begins: (0..found.len()).any(|index| begins_report(page, &found, index)),
+        headings: found.iter().filter_map(heading).map(|(kind, _)| kind).collect(),
+        first_heading: found.iter().find_map(heading).map_or(f32::INFINITY, |(_, top)| top),
+    }
 }
 
 /// Whether the title at `index` has a report under it.
@@ -286,7 +311,7 @@ fn mark_of(row: &[&Piece], below: Option<&[&Piece]>, margin: f32) -> Option<(Mar
     if is_sentence(&key) {
         return None;
     }
-    let alone = heading_of(&text);
+    let alone = heading_of(&text).or_else(|| numbered_heading(row));
     // A wrapped heading: the next line stands right below, has nothing beside it, and the two
     // together resemble a wording no less than the first alone.
     let wrapped = below.and_then(|below| {
@@ -351,6 +376,16 @@ fn is_title(text: &str, key: &str) -> bool {
     let letters: Vec<char> = text.chars().filter(|c| c.is_alphabetic()).collect();
     let capitals = letters.iter().filter(|c| c.is_uppercase()).count();
     capitals * 10 >= letters.len() * 6 && TITLES.iter().any(|title| words::begins_with(key, title))
+}
+
+/// The heading that the first piece of a row is, where others have got into its row: on a page that
+/// lies crooked. Its number tells it from a cell of a table.
+fn numbered_heading(row: &[&Piece]) -> Option<(Kind, f32)> {
+    const SURELY: f32 = 0.92;
+    let [first, _, ..] = row else { return None };
+    let bare = without_number(&first.text);
+    let is_numbered = bare.len() < first.text.len() && first.text.contains('.');
+    is_numbered.then(|| heading_of(bare))?.filter(|(_, alike)| *alike >= SURELY)
 }
 
 /// The heading that a text is, and how much it resembles its wording.
@@ -429,6 +464,17 @@ mod tests {
         assert!(is_title(title, &words::fold(title)));
         let product = "Báo cáo chi tiết quan hệ tín dụng";
         assert!(!is_title(product, &words::fold(product)));
+    }
+
+    #[test]
+    fn heading_in_a_crooked_row_is_told_by_its_number() {
+        let row = |text| {
+            let strip =
+                crate::report::fixture::strip(&[(text, 60.0, 300.0), ("Tổng cộng", 700.0, 302.0)]);
+            marks(&strip).len()
+        };
+        assert_eq!(row("2.4. Diễn biến dư nợ 12 tháng gần nhất"), 1);
+        assert_eq!(row("Diễn biến dư nợ 12 tháng gần nhất"), 0);
     }
 
     #[test]

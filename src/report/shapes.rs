@@ -9,6 +9,8 @@
 pub enum Shape {
     /// Any words.
     Words,
+    /// The name of a lender, a branch behind it or not.
+    Lender,
     /// A whole number with "," for thousands, or "(-)" for a figure that did not come in.
     Amount,
     /// A small whole number: row numbers, counts, days.
@@ -167,6 +169,10 @@ fn date(text: &str) -> Shaped {
     if date_parts(&plain).is_some() {
         return shaped(plain, 0, true);
     }
+    let bare = plain.trim_matches(|c: char| !c.is_alphanumeric());
+    if date_parts(bare).is_some() {
+        return shaped(bare.to_owned(), 1, true);
+    }
     let stroked = (plain.chars().count() == 10).then(|| with_strokes(&plain, &[2, 5])).flatten();
     for (candidate, cost) in [(Some(plain.clone()), 0), (stroked, 1)] {
         let Some(candidate) = candidate else { continue };
@@ -204,7 +210,7 @@ fn amount(text: &str) -> Shaped {
     {
         (fixed, folded) = (digit.to_string(), 1);
     }
-    let trimmed = fixed.trim_matches(|c: char| !c.is_ascii_digit() && c != '-');
+    let trimmed = fixed.trim_matches(|c: char| !c.is_ascii_digit());
     let valid = amount_is_valid(trimmed);
     if valid { shaped(trimmed.to_owned(), folded, true) } else { shaped(fixed, folded, false) }
 }
@@ -260,13 +266,28 @@ fn time(text: &str) -> Shaped {
             folded += count;
             clocks += 1;
             fixed.push(digits);
+        } else if let colons = digits.replace([',', '.', ';'], ":")
+            && is_clock(&colons)
+        {
+            folded += count + 1;
+            clocks += 1;
+            fixed.push(colons);
         } else {
             fixed.push(word.to_owned());
         }
     }
-    let dashes = fixed.iter().filter(|word| matches!(word.as_str(), "-" | "–")).count();
+    // A speck at the end is no dash between two things.
+    while fixed.len() > dates + clocks && fixed.last().is_some_and(|word| is_dash(word)) {
+        fixed.pop();
+        folded += 1;
+    }
+    let dashes = fixed.iter().filter(|word| is_dash(word)).count();
     let valid = dates == 1 && clocks <= 1 && dates + clocks + dashes == fixed.len();
     shaped(fixed.join(" "), folded, valid)
+}
+
+fn is_dash(word: &str) -> bool {
+    matches!(word, "-" | "–" | "." | "," | "'")
 }
 
 /// HH:MM or HH:MM:SS.
@@ -279,12 +300,24 @@ pub fn is_clock(text: &str) -> bool {
         })
 }
 
+/// Characters beside a code that can be specks.
+const MOST_JUNK: usize = 4;
+
 fn digits(text: &str, count: usize) -> Shaped {
     let plain = without_blanks(text);
     let (fixed, folded) = digits_of(&plain);
     let bare = fixed.trim_matches(|c: char| !c.is_alphanumeric()).to_owned();
     let valid = all_digits(&bare) && bare.len() == count;
-    if valid { shaped(bare, folded, true) } else { shaped(plain, 0, false) }
+    if valid {
+        return shaped(bare, folded, true);
+    }
+    // So many digits and a speck or two beside them that was read as something.
+    let mut runs = plain.split(|c: char| !c.is_ascii_digit()).filter(|run| run.len() == count);
+    let junk = plain.chars().count().saturating_sub(count);
+    match (runs.next(), runs.next()) {
+        (Some(run), None) if junk <= MOST_JUNK => shaped(run.to_owned(), junk, true),
+        _ => shaped(plain, 0, false),
+    }
 }
 
 fn count(text: &str) -> Shaped {
@@ -298,7 +331,7 @@ impl Shape {
     /// Puts a text into the shape, as far as it can be.
     pub fn put(self, text: &str) -> Shaped {
         match self {
-            Self::Words => shaped(text.to_owned(), 0, !text.is_empty()),
+            Self::Words | Self::Lender => shaped(text.to_owned(), 0, !text.is_empty()),
             Self::Amount => amount(text),
             Self::Count => count(text),
             Self::Digits(length) => digits(text, length),
@@ -322,7 +355,7 @@ impl Shape {
         let alphas = plain.chars().filter(|c| c.is_alphabetic()).count();
         let strokes = plain.chars().filter(|c| matches!(c, '/' | '-' | '.')).count();
         match self {
-            Self::Words => true,
+            Self::Words | Self::Lender => true,
             Self::Amount => figures > 0 && figures > alphas && strokes == 0 && length <= 16,
             Self::Count => figures > 0 && alphas <= 1 && length <= 4,
             Self::Digits(count) => {
@@ -419,6 +452,18 @@ mod tests {
             put(Shape::Time, "14:39 - 20/O5/2024"),
             ("14:39 - 20/05/2024".to_owned(), 1, true)
         );
+    }
+
+    #[test]
+    fn specks_beside_a_value_are_dropped_and_counted() {
+        assert_eq!(put(Shape::Date, "23/11/2015."), ("23/11/2015".to_owned(), 1, true));
+        assert_eq!(put(Shape::Amount, "1,494-").0, "1,494");
+        assert_eq!(put(Shape::Digits(10), "0255932690.-1,"), ("0255932690".to_owned(), 4, true));
+        assert_eq!(put(Shape::Digits(10), "0855300115g"), ("0855300115".to_owned(), 1, true));
+        assert!(!put(Shape::Digits(8), "0134800256").2, "a longer number is another one");
+        let time = ("09:21:51 - 15/10/2022".to_owned(), 1, true);
+        assert_eq!(put(Shape::Time, "09:21:51 - 15/10/2022 -"), time);
+        assert_eq!(put(Shape::Time, "07,00:12 16/04/2022").0, "07:00:12 16/04/2022");
     }
 
     #[test]

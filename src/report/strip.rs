@@ -4,12 +4,15 @@
 //! freed of what a browser prints around them, and laid one below the other without the blank of
 //! the margins. Strip units are thousandths of a page's width.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::schema::{Value, pixel_box};
 use super::shapes;
 use super::words;
 use crate::geometry::Rect;
+use crate::posteriors::Posteriors;
 use crate::text::{Char, Direction, Line, PageText};
 
 /// Width of a page in strip units.
@@ -26,6 +29,8 @@ pub(super) struct Piece {
     pub at: Rect,
     /// What was read.
     pub chars: Vec<Char>,
+    /// What else that could be.
+    pub posteriors: Option<Arc<Posteriors>>,
     /// What was read, as a string.
     pub text: String,
     /// The same, folded for comparison.
@@ -33,11 +38,17 @@ pub(super) struct Piece {
 }
 
 impl Piece {
-    fn new(page: usize, rect: Rect, chars: Vec<Char>, at: Rect) -> Self {
+    fn new(
+        page: usize,
+        rect: Rect,
+        chars: Vec<Char>,
+        posteriors: Option<Arc<Posteriors>>,
+        at: Rect,
+    ) -> Self {
         let text: String = chars.iter().map(|c| c.value).collect();
         let text = words::compose(text.trim());
         let key = words::fold(&text);
-        Self { page, rect, at, chars, text, key }
+        Self { page, rect, at, chars, posteriors, text, key }
     }
 
     /// Height of its middle on the strip.
@@ -76,7 +87,7 @@ impl Piece {
             right: self.at.left + (rect.right - self.rect.left) * scale,
             ..self.at
         };
-        Some(Self::new(self.page, rect, chars.to_vec(), at))
+        Some(Self::new(self.page, rect, chars.to_vec(), self.posteriors.clone(), at))
     }
 
     /// Cuts the piece at a place on the strip, at the blank nearest to it; none where the piece
@@ -166,8 +177,8 @@ impl Frame {
 
 impl Strip {
     /// Lays the pages one below the other.
-    pub fn of(pages: &[PageText]) -> Self {
-        let pages: Vec<PageText> = pages.iter().map(without_noise).collect();
+    pub fn of<P: Borrow<PageText>>(pages: &[P]) -> Self {
+        let pages: Vec<PageText> = pages.iter().map(|page| without_noise(page.borrow())).collect();
         let pages = pages.as_slice();
         let furniture = furniture(pages);
         let edges: Vec<_> = pages.iter().map(table_edges).collect();
@@ -213,8 +224,13 @@ impl Strip {
 
     fn add_page(&mut self, page: &PageText, lines: &[&Line], frame: &Frame) {
         for line in lines {
-            let piece =
-                Piece::new(page.page, line.rect, line.chars.clone(), frame.onto(&line.rect));
+            let piece = Piece::new(
+                page.page,
+                line.rect,
+                line.chars.clone(),
+                line.posteriors.clone(),
+                frame.onto(&line.rect),
+            );
             if !piece.text.is_empty() {
                 self.pieces.push(piece);
             }
@@ -280,6 +296,8 @@ impl Strip {
                         left.page,
                         left.rect.union(&piece.rect),
                         chars,
+                        // Those of two lines do not follow each other.
+                        None,
                         left.at.union(&piece.at),
                     );
                 }

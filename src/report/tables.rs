@@ -4,10 +4,12 @@
 
 use super::align::{self, Anchor};
 use super::fields::{self, Wanted, is_grid};
+use super::grammar;
 use super::grid::Grid;
+use super::lenders;
 use super::schema::{Cell, Value};
 use super::shapes::{self, Shape};
-use super::strip::{Piece, Strip, rows, value_of};
+use super::strip::{Piece, Strip, median, rows, value_of};
 use super::words;
 
 /// Rows of cells in the contract's order.
@@ -131,8 +133,20 @@ const VAMC: &Wanted<Column> = &[
 
 /// A cell's value in its shape.
 pub(super) fn cell(pieces: &[Piece], shape: Shape) -> Value {
+    if shape == Shape::Lender {
+        return lenders::value(pieces);
+    }
     let mut value = value_of(&pieces.iter().collect::<Vec<_>>());
     let read = shape.put(&value.text);
+    // Thousands are parted by commas: a point was read for one.
+    let pointed = shape == Shape::Amount && read.text.contains('.');
+    if (!read.valid || read.folded > 0 || pointed)
+        && let Some(likeliest) = grammar::read_again(pieces, shape)
+    {
+        value.text = likeliest.text;
+        value.confidence = likeliest.probability;
+        return value;
+    }
     value.text = read.text;
     // A look-alike that had to be read as a digit was not read well.
     value.confidence *= 0.8_f32.powi(read.folded as i32);
@@ -208,30 +222,69 @@ fn plain(pieces: &[Piece], shape: Shape) -> Cell {
 
 /// `outstanding_loans`.
 pub(super) fn months(strip: &Strip) -> RowsRead {
-    let Some(grid) = Grid::of(strip, MONTHS, 2) else { return Vec::new() };
+    month_rows(strip)
+        .iter()
+        .map(|row| row.iter().skip(1).map(|pieces| plain(pieces, Shape::Amount)).collect())
+        .collect()
+}
+
+/// The months that the rows of `outstanding_loans` stand for, as printed; empty where none was read.
+pub(super) fn month_names(strip: &Strip) -> Vec<String> {
+    let name = |row: &Vec<Vec<Piece>>| row.first().map(|pieces| cell(pieces, Shape::Month).text);
+    month_rows(strip).iter().filter_map(name).collect()
+}
+
+/// The pieces of month, loans, cards and total in each row.
+fn month_rows(strip: &Strip) -> Vec<Vec<Vec<Piece>>> {
+    let Some(grid) = Grid::of(strip, MONTHS, 2) else { return months_by_place(strip) };
     let columns = [
         grid.column(Column::Date, Shape::Month),
         grid.column(Column::First, Shape::Amount),
         grid.column(Column::Second, Shape::Amount),
         grid.column(Column::Third, Shape::Amount),
     ];
-    single_rows(&grid.strip, &columns)
-        .into_iter()
-        .filter(|row| {
-            let amounts = row.iter().skip(1).filter(|cell| !cell.is_empty()).count();
-            let month = row.first().is_some_and(|cell| !cell.is_empty());
-            amounts >= 2 || (month && amounts >= 1)
-        })
-        .map(|row| row.iter().skip(1).map(|pieces| plain(pieces, Shape::Amount)).collect())
-        .collect()
+    let is_month = |row: &Vec<Vec<Piece>>| {
+        let amounts = row.iter().skip(1).filter(|cell| !cell.is_empty()).count();
+        let month = row.first().is_some_and(|cell| !cell.is_empty());
+        amounts >= 2 || (month && amounts >= 1)
+    };
+    single_rows(&grid.strip, &columns).into_iter().filter(is_month).collect()
 }
 
-/// The months that the rows of `outstanding_loans` stand for, as printed.
-pub(super) fn month_names(strip: &Strip) -> Vec<String> {
-    let Some(grid) = Grid::of(strip, MONTHS, 2) else { return Vec::new() };
-    grid.column(Column::Date, Shape::Month)
-        .iter()
-        .map(|pieces| cell(pieces, Shape::Month).text)
+/// Months under a header that could not be read, as in a dithered fax: each row begins with its
+/// month, and those with all three amounts tell where the columns stand.
+fn months_by_place(strip: &Strip) -> Vec<Vec<Vec<Piece>>> {
+    let rows: Vec<(&Piece, Vec<&Piece>)> = rows(&strip.pieces)
+        .into_iter()
+        .filter_map(|row| {
+            let (first, rest) = row.split_first()?;
+            let amounts = rest.iter().copied().filter(|p| Shape::Amount.put(&p.text).valid);
+            Shape::Month.resembles(&first.text).then(|| (*first, amounts.collect()))
+        })
+        .collect();
+    let full = || rows.iter().filter(|(_, amounts)| amounts.len() == 3);
+    if full().count() < 2 {
+        return Vec::new();
+    }
+    let columns: Vec<f32> = (0..3)
+        .filter_map(|column| median(full().filter_map(|(_, all)| Some(all.get(column)?.x()))))
+        .collect();
+    let column_of = |piece: &Piece| {
+        let away = |column: usize| columns.get(column).map_or(f32::MAX, |x| (x - piece.x()).abs());
+        (0..3).min_by(|a, b| away(*a).total_cmp(&away(*b)))
+    };
+    rows.iter()
+        .filter(|(_, amounts)| !amounts.is_empty())
+        .map(|(month, amounts)| {
+            let mut cells = vec![vec![(*month).clone()], Vec::new(), Vec::new(), Vec::new()];
+            for (place, &piece) in amounts.iter().enumerate() {
+                let column = if amounts.len() == 3 { Some(place) } else { column_of(piece) };
+                if let Some(cell) = column.and_then(|column| cells.get_mut(column + 1)) {
+                    cell.push(piece.clone());
+                }
+            }
+            cells
+        })
         .collect()
 }
 
@@ -335,7 +388,7 @@ pub(super) fn bad_debts(strip: &Strip) -> RowsRead {
                 plain(pieces(1), Shape::Count),
                 plain(pieces(2), Shape::Amount),
                 plain(number.map_or(&[][..], Vec::as_slice), Shape::Count),
-                plain(lender.map_or(&[][..], Vec::as_slice), Shape::Words),
+                plain(lender.map_or(&[][..], Vec::as_slice), Shape::Lender),
             ]
         })
         .collect()
@@ -525,6 +578,24 @@ mod tests {
             ("(*) Bao gồm cả dư nợ ngoại tệ đã quy đổi.", 100.0, 190.0),
         ]));
         assert_eq!(texts(&rows), [["(-)", "(-)", "(-)"], ["", "0", "1,385"]]);
+    }
+
+    #[test]
+    fn months_under_a_header_that_was_not_read_are_told_by_their_places() {
+        let rows = months(&strip(&[
+            ("02/2026", 100.0, 130.0),
+            ("7", 400.0, 130.0),
+            ("(-)", 580.0, 130.0),
+            ("7", 780.0, 130.0),
+            ("01/2026", 100.0, 160.0),
+            ("1,385", 380.0, 160.0),
+            ("0", 580.0, 160.0),
+            ("1,385", 780.0, 160.0),
+            ("12/2025", 100.0, 190.0),
+            ("9", 580.0, 190.0),
+            ("(*) Bao gồm cả dư nợ ngoại tệ đã quy đổi.", 100.0, 220.0),
+        ]));
+        assert_eq!(texts(&rows), [["7", "(-)", "7"], ["1,385", "0", "1,385"], ["", "9", ""]]);
     }
 
     #[test]

@@ -1,0 +1,220 @@
+//! Completes words that are nearly known ones, where the reader itself held that possible: each word
+//! that differs must have had a fair chance. So "Ngân hàng TMCP Quân dội" becomes "Quân đội", and what
+//! is not known stays as it was read.
+
+use super::schema::Value;
+use super::strip::{Piece, rows, value_of};
+use super::words;
+
+/// How much likelier than any other word that looks like it the word of a known name is, before
+/// the paper is looked at.
+const PRIOR: f32 = 100.0;
+
+/// The least chance of a known word against the one that was read.
+const SUPPORT: f32 = 0.01;
+
+/// Letters that may differ in a word.
+const MOST_EDITS: usize = 2;
+
+/// A word of a value, and where it stands.
+struct Word<'a> {
+    piece: &'a Piece,
+    start: usize,
+    end: usize,
+}
+
+impl Word<'_> {
+    fn text(&self) -> String {
+        let chars = self.piece.chars.get(self.start..self.end).unwrap_or_default();
+        words::compose(&chars.iter().map(|c| c.value).collect::<String>())
+    }
+
+    /// The chance of another word in place of the one that was read.
+    fn chance_of(&self, other: &str) -> Option<f32> {
+        let chars = self.piece.chars.get(self.start..self.end)?;
+        let (left, right) = (chars.first()?.left, chars.last()?.right);
+        let posteriors = self.piece.posteriors.as_ref()?;
+        let chance = |text: &str| Some(posteriors.best(left, right, &text)?.probability);
+        Some(
+            chance(other)?
+                / chance(&self.text()).unwrap_or(f32::MIN_POSITIVE).max(f32::MIN_POSITIVE),
+        )
+    }
+
+    /// Leaves off the punctuation at its end.
+    fn drop_marks(&mut self) {
+        let is_mark = |end: usize| {
+            let last = end.checked_sub(1).and_then(|last| self.piece.chars.get(last));
+            last.is_some_and(|c| !c.value.is_alphanumeric())
+        };
+        let (mut end, start) = (self.end, self.start);
+        while end > start + 1 && is_mark(end) {
+            end -= 1;
+        }
+        self.end = end;
+    }
+
+    fn confidence(&self) -> f32 {
+        let chars = self.piece.chars.get(self.start..self.end).unwrap_or_default();
+        chars.iter().map(|c| c.confidence.clamp(0.0, 1.0)).product()
+    }
+}
+
+/// The value of pieces that begin with one of the known names; with `ends`, nothing follows it but
+/// a mark, and a dash may stand before it.
+pub(super) fn value(pieces: &[Piece], known: &[&'static str], ends: bool) -> Value {
+    let mut sorted: Vec<&Piece> = pieces.iter().collect();
+    sorted.sort_by(|a, b| a.y().total_cmp(&b.y()));
+    let mut value = value_of(&sorted);
+    let mut read: Vec<Word> = rows(sorted).into_iter().flatten().flat_map(words_of).collect();
+    if ends {
+        let is_mark = |word: &Word| !word.text().contains(char::is_alphanumeric);
+        while read.first().is_some_and(is_mark) {
+            read.remove(0);
+        }
+        if let Some(last) = read.last_mut() {
+            last.drop_marks();
+        }
+    }
+    if let Some(name) = nearest(&read.iter().map(Word::text).collect::<Vec<_>>(), known, ends)
+        && let Some((text, confidence)) = completed(&read, name)
+    {
+        value.text = text;
+        value.confidence = confidence;
+    }
+    value
+}
+
+fn words_of(piece: &Piece) -> Vec<Word<'_>> {
+    let mut words = Vec::new();
+    let mut start = 0;
+    for (index, c) in piece.chars.iter().enumerate() {
+        if c.value == ' ' {
+            words.push(Word { piece, start, end: index });
+            start = index + 1;
+        }
+    }
+    words.push(Word { piece, start, end: piece.chars.len() });
+    words.retain(|word| word.start < word.end);
+    words
+}
+
+/// The known name that the first words nearly are, or all of them; none where they are one.
+fn nearest(read: &[String], known: &[&'static str], ends: bool) -> Option<&'static str> {
+    let edits = |name: &str| -> Option<usize> {
+        let known: Vec<&str> = name.split(' ').collect();
+        let pairs = || known.iter().zip(read);
+        let each = || pairs().map(|(known, read)| words::distance(known, read));
+        let long_enough = if ends { known.len() == read.len() } else { known.len() <= read.len() };
+        let fits = long_enough && each().all(|edits| edits <= MOST_EDITS);
+        fits.then(|| each().sum())
+    };
+    let found = known.iter().filter_map(|name| Some((edits(name)?, *name)));
+    let found: Vec<(usize, &str)> = found.collect();
+    let least = found.iter().map(|(edits, _)| *edits).min()?;
+    let letters = |name: &str| name.chars().count();
+    let longest =
+        found.iter().filter(|(edits, _)| *edits == least).max_by_key(|(_, name)| letters(name))?;
+    // A tenth of the letters; more says that it is another lender.
+    (least > 0 && least * 10 <= letters(longest.1)).then_some(longest.1)
+}
+
+/// The words with the name in place of the first ones, and the confidence in them; none where the
+/// reader saw no such word.
+fn completed(read: &[Word], name: &str) -> Option<(String, f32)> {
+    let known: Vec<&str> = name.split(' ').collect();
+    let mut confidence = 1.0;
+    let mut text = Vec::new();
+    for (index, word) in read.iter().enumerate() {
+        let said = word.text();
+        match known.get(index).filter(|known| **known != said) {
+            // Which of a letter's sizes is printed, the paper alone can say.
+            Some(known) if known.to_lowercase() != said.to_lowercase() => {
+                let chance = word.chance_of(known).filter(|chance| *chance >= SUPPORT)?;
+                confidence *= PRIOR * chance / (PRIOR * chance + 1.0);
+                text.push((*known).to_owned());
+            }
+            _ => {
+                confidence *= word.confidence();
+                text.push(said);
+            }
+        }
+    }
+    Some((text.join(" "), confidence))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::posteriors::Posteriors;
+    use crate::report::fixture::{page, strip};
+    use crate::report::lenders;
+    use crate::report::strip::Strip;
+
+    /// A piece that was read as `text`, of which the reader held `other`, of as many letters,
+    /// possible with this chance.
+    fn piece(text: &str, other: &str, chance: f32) -> Piece {
+        let mut posteriors = Posteriors::new(0.0, 8.0);
+        for (read, other) in text.chars().zip(other.chars()) {
+            match read == other {
+                true => posteriors.push([(Some(read), 1.0)]),
+                false => posteriors.push([(Some(read), 1.0 - chance), (Some(other), chance)]),
+            }
+        }
+        let mut page = page(0, &[(text, 0.0, 100.0)]);
+        page.lines[0].posteriors = Some(Arc::new(posteriors));
+        Strip::of(&[page]).pieces.remove(0)
+    }
+
+    fn named(pieces: &[Piece]) -> Value {
+        lenders::value(pieces)
+    }
+
+    #[test]
+    fn name_that_is_nearly_known_is_completed_where_the_reader_saw_it() {
+        let (read, known) =
+            ("Ngân hàng TMCP Quân dội - CN Huế", "Ngân hàng TMCP Quân đội - CN Huế");
+        let value = named(&[piece(read, known, 0.3)]);
+        assert_eq!(value.text, known);
+        assert!(value.confidence > 0.9 && value.confidence < 1.0);
+        assert_eq!(named(&[piece(read, known, 0.002)]).text, read);
+        assert_eq!(named(&[piece(read, read, 1.0)]).text, read);
+    }
+
+    #[test]
+    fn name_may_run_over_two_lines() {
+        let mut lower = piece("Viêt Nam", "Việt Nam", 0.4);
+        lower.at.top += 22.0;
+        lower.at.bottom += 22.0;
+        let upper = piece("Ngân hàng TMCP Ngoại thương", "Ngân hàng TMCP Ngoại thương", 1.0);
+        assert_eq!(named(&[lower, upper]).text, "Ngân hàng TMCP Ngoại thương Việt Nam");
+    }
+
+    #[test]
+    fn size_of_a_letter_is_as_printed() {
+        let (read, known) = ("Ngân hàng TMCP Quân Đội", "Ngân hàng TMCP Quân đội");
+        assert_eq!(named(&[piece(read, known, 0.4)]).text, read);
+    }
+
+    #[test]
+    fn whole_name_may_have_marks_around_it() {
+        let (read, known) = ("- Dư nợ cho vay dài han;", "- Dư nợ cho vay dài hạn:");
+        let names = ["Dư nợ cho vay dài hạn", "Dư nợ cho vay khác"];
+        let value = |text| value(&[piece(text, known, 0.3)], &names, true).text;
+        assert_eq!(value(read), "Dư nợ cho vay dài hạn");
+        assert_eq!(value("- Dư nợ cho vay dài han 1"), "- Dư nợ cho vay dài han 1");
+    }
+
+    #[test]
+    fn unknown_lender_stays_as_read() {
+        let read = "Ngân hàng TMCP Đại Á";
+        assert_eq!(named(&[piece(read, "Ngân hàng TMCP Đại Ả", 0.4)]).text, read);
+        assert_eq!(
+            named(&strip(&[("Ngân hàng TMCP Quân dội", 0.0, 0.0)]).pieces).text,
+            "Ngân hàng TMCP Quân dội"
+        );
+        assert_eq!(named(&[]), Value::default());
+    }
+}
