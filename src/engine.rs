@@ -337,12 +337,12 @@ impl Engine {
         let text = match layer {
             Some(text) => text,
             None => {
-                let grey = page.grey();
+                let (grey, print) = (page.grey(), page.without_stamps());
                 if !pictures {
                     // Its colours are not needed any more, and take three times the memory.
                     page.image = DynamicImage::new_luma8(0, 0);
                 }
-                let reading = self.models()?.reader.read(&grey, watch)?;
+                let reading = self.models()?.reader.read(&grey, print.as_ref(), watch)?;
                 let (mut width, mut height) = grey.dimensions();
                 if reading.quarter_turns % 2 == 1 {
                     (width, height) = (height, width);

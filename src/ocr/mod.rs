@@ -57,14 +57,22 @@ pub struct Reader {
 
 impl Reader {
     /// Reads a page, whichever way up it lies. The two stages come twice on a page that is turned.
-    pub fn read(&self, page: &GrayImage, watch: Watch) -> Result<Reading, ModelError> {
+    ///
+    /// Lines are found on `page`, as a heading can be red; they are read on `print`, the same page
+    /// without stamps, where there is one.
+    pub fn read(
+        &self,
+        page: &GrayImage,
+        print: Option<&GrayImage>,
+        watch: Watch,
+    ) -> Result<Reading, ModelError> {
         let found = self.detect(page, watch)?;
         if found.sideways {
-            let turned = rotate90(page);
+            let (turned, print) = (rotate90(page), print.map(rotate90));
             let found = self.detect(&turned, watch)?;
-            self.read_found(&turned, found, 1, watch)
+            self.read_found(&turned, print.as_ref(), found, 1, watch)
         } else {
-            self.read_found(page, found, 0, watch)
+            self.read_found(page, print, found, 0, watch)
         }
     }
 
@@ -72,18 +80,19 @@ impl Reader {
     fn read_found(
         &self,
         page: &GrayImage,
+        print: Option<&GrayImage>,
         found: Detection,
         quarter_turns: u8,
         watch: Watch,
     ) -> Result<Reading, ModelError> {
-        let texts = self.recognise(page, &found.boxes, watch)?;
-        if !self.lies_upside_down(page, &found.boxes, &texts, watch)? {
+        let read_on = print.unwrap_or(page);
+        let texts = self.recognise(read_on, &found.boxes, watch)?;
+        if !self.lies_upside_down(read_on, &found.boxes, &texts, watch)? {
             let lines = lines(&found.boxes, texts);
             return Ok(Reading { quarter_turns, lines, rules: found.rules });
         }
-        let upright = rotate180(page);
-        let found = self.detect(&upright, watch)?;
-        let texts = self.recognise(&upright, &found.boxes, watch)?;
+        let found = self.detect(&rotate180(page), watch)?;
+        let texts = self.recognise(&rotate180(read_on), &found.boxes, watch)?;
         let lines = lines(&found.boxes, texts);
         Ok(Reading { quarter_turns: quarter_turns + 2, lines, rules: found.rules })
     }

@@ -12,6 +12,7 @@ mod budget;
 mod decode;
 mod gate;
 mod inflate;
+mod ink;
 mod likeness;
 mod pdf;
 mod quality;
@@ -189,6 +190,11 @@ impl Page {
     /// The picture in grey.
     pub fn grey(&self) -> GrayImage {
         self.image.to_luma8()
+    }
+
+    /// The picture in grey with the red ink of stamps faded; none where there is no such ink.
+    pub fn without_stamps(&self) -> Option<GrayImage> {
+        ink::faded(&self.image)
     }
 
     /// The page turned clockwise by quarter turns, for one that turns out to lie on its side or

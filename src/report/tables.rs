@@ -12,6 +12,9 @@ use super::shapes::{self, Shape};
 use super::strip::{Piece, Strip, median, rows, value_of};
 use super::words;
 
+/// Share of the confidence that stays where a lender is told by nothing but its nearness.
+const NEAREST: f32 = 0.5;
+
 /// Rows of cells in the contract's order.
 pub(super) type RowsRead = Vec<Vec<Cell>>;
 
@@ -375,20 +378,40 @@ pub(super) fn bad_debts(strip: &Strip) -> RowsRead {
     let beside = rows.iter().flatten().flatten().next().map_or(x, Piece::x);
     let held = held_by(&grid.strip, x, beside, &heights, &holders, |_, _, _| 0.0);
     let named = worded(&grid.strip, &names, &holders);
+    // Every debt has a lender: where none seems to span it, the nearest one does.
+    let is_there = |holder: usize| {
+        lenders.get(holder).is_some_and(|lender| numbered(lender).is_some())
+            || named.get(holder).is_some_and(|name| !name.is_empty())
+    };
+    let nearest = |row: usize| {
+        let away = |holder: usize| {
+            let (holder, row) = (holders.get(holder), heights.get(row));
+            holder.zip(row).map_or(f32::MAX, |(holder, row)| (holder - row).abs())
+        };
+        (0..holders.len()).filter(|&h| is_there(h)).min_by(|a, b| away(*a).total_cmp(&away(*b)))
+    };
     rows.iter()
         .zip(held)
-        .map(|(row, holder)| {
+        .enumerate()
+        .map(|(index, (row, holder))| {
             let pieces = |column: usize| row.get(column).map_or(&[][..], Vec::as_slice);
+            let spans = holder.filter(|&holder| is_there(holder));
+            let holder = spans.or_else(|| nearest(index));
             let number = holder
                 .and_then(|holder| numbered(lenders.get(holder)?))
                 .and_then(|entry| numbers.get(entry));
             let lender = holder.and_then(|holder| named.get(holder));
+            let held = |pieces: Option<&Vec<Piece>>, shape| {
+                let mut value = cell(pieces.map_or(&[][..], Vec::as_slice), shape);
+                value.confidence *= if spans.is_some() { 1.0 } else { NEAREST };
+                Cell::Plain(value)
+            };
             vec![
                 plain(pieces(0), Shape::Date),
                 plain(pieces(1), Shape::Count),
                 plain(pieces(2), Shape::Amount),
-                plain(number.map_or(&[][..], Vec::as_slice), Shape::Count),
-                plain(lender.map_or(&[][..], Vec::as_slice), Shape::Lender),
+                held(number, Shape::Count),
+                held(lender, Shape::Lender),
             ]
         })
         .collect()
