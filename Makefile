@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench load crash idle scanner device aarch64 deb size vm vm-test models check fuzz
+.PHONY: help demo test bench errors load crash idle scanner device aarch64 deb size vm vm-test models check fuzz
 
 # Where the program looks for ONNX Runtime first: out of the wheel that scripts/onnxruntime.txt pins.
 export ORT_DYLIB_PATH ?= $(CURDIR)/.cache/onnxruntime/libonnxruntime.so
@@ -19,10 +19,15 @@ test: ## check format and lints, run every test
 	scripts/setup.sh build onnxruntime test appliance
 	scripts/test.sh
 
-bench: ## compare speed, memory and accuracy with Tesseract on the same pages
+bench: ## compare with Tesseract and RapidOCR on the same pages, into docs/benchmark.md (DOCUMENTS=of a kind: only print)
 	scripts/setup.sh build onnxruntime bench
 	cargo build --release --locked
-	python3 scripts/bench.py
+	python3 scripts/bench.py $(if $(DOCUMENTS),--documents $(DOCUMENTS))
+
+errors: ## show at which stage values are lost, over the samples and documents drawn for it (COUNT=20 of each kind)
+	scripts/setup.sh build onnxruntime test
+	cargo build --release --locked
+	.cache/python/bin/python scripts/errors.py --count $(or $(COUNT),20)
 
 load: ## measure the HTTP API under 64 clients against the bare engine (SECONDS=300)
 	scripts/setup.sh build onnxruntime

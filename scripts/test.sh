@@ -21,6 +21,10 @@ python_tests() {
     OMP_NUM_THREADS=2 "$python" -m pytest tests
 }
 
+errors_tests() {
+    .cache/http/bin/python -m pytest tests/errors
+}
+
 # They, and those below, run the program as Cargo leaves it for its own tests.
 http_tests() {
     .cache/http/bin/python -m pytest tests/http
@@ -45,6 +49,7 @@ rm -rf "$logs"
 part "format" cargo fmt --check
 part "clippy" cargo clippy --locked --all-targets --all-features -- -D warnings
 part "generator and training" python_tests
+part "where values are lost" errors_tests
 part "engine and program" cargo test --locked --all-features
 part "HTTP API, from outside" http_tests
 part "daemon, from outside" daemon_tests

@@ -5,7 +5,7 @@ import json
 from datetime import date
 from pathlib import Path
 
-from . import nets
+from . import confidence, nets
 from .alphabet import ALPHABET
 from .evaluate import PRECISIONS, model_path
 from .export import INPUTS, OUTPUTS, VERSION
@@ -105,6 +105,7 @@ def card(models: Path, results: dict, choices: dict, trained: dict[str, str]) ->
         detector=_accuracy("detector", results["detector"]),
         recogniser=_accuracy("recogniser", results["recogniser"]),
         times="\n\n".join(_times(kind, results[kind]) for kind in results),
+        confidence=confidence.section(models),
         characters=len(ALPHABET),
     )
 
@@ -170,6 +171,7 @@ On two cores of an x86-64 server, ONNX Runtime, best of several runs.
 
 {times}
 
+{confidence}
 ## Limits
 - Printed text only: handwriting, but for ticks, is neither found nor read.
 - Lines within about 5 degrees of upright are read; a page on its side or head is recognised as such, then must be turned.
