@@ -207,7 +207,12 @@ bench_tools() {
     want tesseract-ocr -- tesseract --version
     want tesseract-ocr-vie -- is_installed tesseract-ocr-vie
     want poppler-utils -- pdftoppm -v
+    want binutils -- strip --version
+    # OpenCV, which RapidOCR sees with, loads them.
+    want libgl1 -- is_installed libgl1
+    want libglib2.0-0 -- is_installed libglib2.0-0
     install_missing
+    venv .cache/bench scripts/bench-requirements.txt
 }
 
 # libFuzzer is C++ and is built with the fuzz targets.
