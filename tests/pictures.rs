@@ -4,7 +4,7 @@ mod fixtures;
 
 use cic_kiosk::page::{Document, Files, Limits, Page, PageError};
 use fixtures::{drawn_pdf, encoded};
-use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgba, RgbaImage};
+use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 
 fn pages(bytes: Vec<u8>) -> Vec<Page> {
     let document = Document::open(bytes, &Limits::default()).expect("the picture opens");
@@ -155,4 +155,72 @@ fn limits_are_for_all_files_together() {
     let limits = Limits { max_bytes: files().bytes() - 1, ..Limits::default() };
     assert!(matches!(Document::open(files(), &limits), Err(PageError::TooManyBytes { .. })));
     assert_eq!(Document::open(Files::default(), &limits).err(), Some(PageError::Empty));
+}
+
+/// Whether print stands at a place of a page of lines.
+fn is_print(x: f64, y: f64, (width, height): (f64, f64)) -> bool {
+    (50.0..width - 50.0).contains(&x) && (50.0..height - 50.0).contains(&y) && y % 24.0 < 4.0
+}
+
+#[test]
+fn a_sheet_askew_on_cloth_as_bright_as_itself_is_cut_out() {
+    let (paper, cloth) = (Rgb([190, 190, 190]), Rgb([150, 215, 150]));
+    let size = (480.0, 679.0);
+    for degrees in [-30.0_f64, 12.0, 35.0] {
+        let (sin, cos) = degrees.to_radians().sin_cos();
+        let photo = RgbImage::from_fn(900, 1200, |x, y| {
+            let (x, y) = (f64::from(x) - 450.0, f64::from(y) - 600.0);
+            let (x, y) = (x * cos + y * sin + size.0 / 2.0, y * cos - x * sin + size.1 / 2.0);
+            match (0.0..size.0).contains(&x) && (0.0..size.1).contains(&y) {
+                true if is_print(x, y, size) => Rgb([40, 40, 40]),
+                true => paper,
+                false => cloth,
+            }
+        });
+        let photo = encoded(&DynamicImage::ImageRgb8(photo), ImageFormat::Png);
+        let [page] = pages(photo).try_into().expect("one page");
+        assert!(page.quality.cut, "{degrees}");
+        let sides = (f64::from(page.image.width()), f64::from(page.image.height()));
+        let near = |side: f64, wanted: f64| (side / wanted - 1.0).abs() < 0.03;
+        assert!(near(sides.0, size.0) && near(sides.1, size.1), "{degrees}: {sides:?}");
+    }
+}
+
+#[test]
+fn a_scan_is_not_cut_at_a_grey_row_of_its_table() {
+    let size = (900.0, 1273.0);
+    let scan = GrayImage::from_fn(900, 1273, |x, y| {
+        let (x, y) = (f64::from(x), f64::from(y));
+        let lid = !(20.0..880.0).contains(&x) || y > 1253.0;
+        let grey_row = (125.0..180.0).contains(&y) && (60.0..840.0).contains(&x);
+        Luma([match () {
+            () if is_print(x, y, size) => 40,
+            () if lid || grey_row => 200,
+            () => 228,
+        }])
+    });
+    let scan = encoded(&DynamicImage::ImageLuma8(scan), ImageFormat::Png);
+    let [page] = pages(scan).try_into().expect("one page");
+    let grey = page.grey();
+    let first = grey.enumerate_rows().position(|(_, mut row)| row.any(|(.., p)| p.0[0] < 100));
+    // The first line stands 50 px below the top; 12 px below the grey row stands another one.
+    assert!(first.is_some_and(|first| (40..60).contains(&first)), "{first:?}");
+}
+
+#[test]
+fn stamps_fade_where_there_are_any() {
+    let page = |ink| {
+        let picture = RgbImage::from_fn(200, 280, |x, y| match (x, y) {
+            (60..140, 100..180) if y % 20 < 4 => Rgb([30, 10, 12]),
+            (60..140, 100..180) => ink,
+            _ => Rgb([255, 255, 255]),
+        });
+        let picture = encoded(&DynamicImage::ImageRgb8(picture), ImageFormat::Png);
+        pages(picture).remove(0)
+    };
+    assert!(page(Rgb([40, 60, 150])).without_stamps().is_none());
+    let stamped = page(Rgb([210, 40, 50]));
+    let (all, print) = (stamped.grey(), stamped.without_stamps().expect("there is red ink"));
+    assert!(all.get_pixel(100, 110).0[0] < 100 && print.get_pixel(100, 110).0[0] > 180);
+    assert!(print.get_pixel(100, 121).0[0] < 60, "what is printed under it stays");
 }
