@@ -9,7 +9,8 @@ use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
@@ -127,11 +128,26 @@ pub fn open(path: &Path, migrations: &Migrations) -> Result<Connection, Database
     Ok(connection)
 }
 
+/// Turns the write-ahead log on; gives the journal that there is then. While others do the same,
+/// SQLite says that the file is busy without waiting, as each of them could wait for the other.
+fn with_log(connection: &Connection) -> rusqlite::Result<String> {
+    let begun = Instant::now();
+    loop {
+        let mode = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0));
+        match mode.as_ref().map_err(rusqlite::Error::sqlite_error_code) {
+            Err(Some(ErrorCode::DatabaseBusy)) if begun.elapsed() < PATIENCE => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            _ => return mode,
+        }
+    }
+}
+
 /// The write-ahead log lets readers and a writer work at once, and is never torn. With `NORMAL` it
 /// reaches the disk only now and then; see [`be_durable`].
 fn set_up(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(PATIENCE)?;
-    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    let mode = with_log(connection)?;
     // Some network file systems cannot have it, and the journal instead must not be torn either.
     let synchronous = if mode == "wal" { "NORMAL" } else { "FULL" };
     connection.pragma_update(None, "synchronous", synchronous)?;
@@ -184,7 +200,6 @@ pub fn identity(path: &Path) -> Option<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
-    use std::thread;
 
     use super::*;
 
