@@ -119,7 +119,7 @@ fn page_that_is_missing_is_said() {
 fn papers_that_hold_no_report_are_named_and_nothing_is_read_of_them() {
     for (title, seems) in [
         ("BAO CAO CANH BAO KHACH HANG (S37)", "S37"),
-        ("BAO CAO CHU THE TIN DUNG (ma phieu R14)", "R14"),
+        ("THONG TIN CHU THE TIN DUNG (ma phieu R14)", "R14"),
         ("BAO CAO TAI SAN BAO DAM (ma phieu R20)", "R20"),
         ("HOP DONG TIN DUNG", "a contract"),
         ("CAN CUOC CONG DAN", "an identity card"),

@@ -38,7 +38,7 @@ pub(super) struct Sheets<'a> {
     pub missing: Vec<MissingPage>,
     /// Those that belong to other papers.
     pub others: Vec<OtherPaper>,
-    /// The paper that none of the pages' reports is, for a person.
+    /// What the first of them is, for a person.
     pub seems: Option<&'static str>,
 }
 

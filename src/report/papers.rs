@@ -95,7 +95,9 @@ pub(super) fn begins(page: &Strip, outline: &Outline) -> Option<&'static Paper> 
         .take_while(|row| row.first().is_some_and(|piece| piece.y() < outline.first_heading))
         .take_while(|row| row.len() < 3 || is_labelled(row))
         .collect();
-    let named = head.iter().find_map(|row| form_named(row));
+    // A title can resemble a heading, and then it is there that the form is named.
+    let heading = rows.get(head.len()).filter(|row| capitals(row).is_some());
+    let named = head.iter().copied().chain(heading).find_map(|row| form_named(row));
     let titles: Vec<String> = head.iter().filter_map(|row| capitals(row)).collect();
     let titled = |paper: &&Paper| {
         titles.iter().any(|title| paper.titles.iter().any(|start| words::begins_with(title, start)))
@@ -195,6 +197,13 @@ mod tests {
             ("R14", 640.0, 100.0),
         ];
         assert_eq!(code(&labelled), Some("R14"));
+    }
+
+    #[test]
+    fn title_that_resembles_a_heading_names_its_form() {
+        let title = "THÔNG TIN CHỦ THẺ TÍN DỤNG (mã phiếu R14)";
+        let above = ("TRUNG TÂM THÔNG TIN TÍN DỤNG QUỐC GIA VIỆT NAM", 100.0, 60.0);
+        assert_eq!(code(&[above, (title, 300.0, 100.0)]), Some("R14"));
     }
 
     #[test]
