@@ -1,11 +1,13 @@
 """A server of documents on this machine, which misbehaves where it is asked to."""
 
+import random
 import socket
 import ssl
 import threading
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import NamedTuple
 
 import trustme
@@ -101,7 +103,10 @@ def serve_files(host: str = "127.0.0.1", certificate: trustme.LeafCert | None = 
 
 
 def closed_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    """A port that nobody listens on, and that the system gives nobody who asks for any."""
+    given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(10_000, given)
+        with socket.socket() as one, suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            return port
