@@ -85,8 +85,8 @@ models: ## train both models from nothing, measure them and write them to models
 
 check: ## check format, lints and, where cargo-deny is installed, licences and advisories
 	scripts/setup.sh build
-	cargo fmt --check
-	cargo clippy --locked --all-targets --all-features -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 	@if command -v cargo-deny >/dev/null; then cargo deny --locked check; \
 	else echo "cargo-deny is not installed (cargo install --locked cargo-deny): licences and advisories not checked"; fi
 

@@ -1,7 +1,7 @@
 """What the models' operations cost at least on this machine, for bench.py; prints JSON.
 
 Operations are the multiplications of the .onnx files, at the sizes that the engine gives them: the detector's follow from
-the page; the recogniser's from the lines that the detector finds there, each padded to a bucket of the engine's. Lines
+the page; the recogniser's from the lines that the detector finds there, each padded as in the engine. Lines
 are put together here without the engine's finer points (cutting at rules, lone digits), so their number is an estimate.
 
 The machine's rates are those of ONNX Runtime's best: a large matrix product and a chain of wide 3x3 convolutions, which
@@ -71,10 +71,24 @@ def for_each_output(node, shapes):
             return 0
 
 
-def buckets():
-    """The widths that the engine pads lines to, out of its source, so that they are the same."""
+@functools.cache
+def engines(constant):
+    """A constant of the engine's recogniser, out of its source, so that it is the same."""
     source = (ROOT / "src/ocr/recognise.rs").read_text(encoding="utf-8")
-    return [int(width) for width in re.search(r"const BUCKETS: .*?=\s*\[([\d,\s]+)\]", source)[1].split(",") if width.strip()]
+    return int(re.search(rf"const {constant}: usize = (\d+);", source)[1])
+
+
+def padded(widths):
+    """The width that the engine pads each line to: as that of its run, as src/ocr/recognise.rs chooses them."""
+    step, most, start_cost = map(engines, ("WIDTH_STEP", "COLUMNS_OF_A_RUN", "COLUMNS_TO_START"))
+    rounded = sorted((math.ceil(min(width, engines("WIDEST")) / step) * step for width in widths), reverse=True)
+    cheapest = [(0, [])]
+    for end in range(1, len(rounded) + 1):
+        runs = [(start, rounded[start] * (end - start)) for start in range(end)]
+        allowed = [(start, columns) for start, columns in runs if columns <= most or start + 1 == end]
+        cost, start = min((cheapest[start][0] + start_cost + columns, start) for start, columns in allowed)
+        cheapest.append((cost, [*cheapest[start][1], *[rounded[start]] * (end - start)]))
+    return cheapest[-1][1]
 
 
 def detector_input(page):
@@ -120,7 +134,6 @@ def operations(models, threads, command, documents):
     """Multiplications of both models for the average page, and its lines."""
     detector, recogniser = ((models / f"{kind}.onnx").read_bytes() for kind in ("detector", "recogniser"))
     detect = session(detector, threads)
-    allowed = buckets()
     of_line = functools.cache(lambda width: macs(recogniser, (1, 1, LINE_HEIGHT, width)))
     of_page = functools.cache(lambda *shape: macs(detector, shape))
     counts = []
@@ -129,8 +142,8 @@ def operations(models, threads, command, documents):
             image = detector_input(page)
             [maps] = detect.run(None, {detect.get_inputs()[0].name: image})
             widths = line_widths(maps[0, 0])
-            padded = [next((bucket for bucket in allowed if bucket >= width), allowed[-1]) for width in widths]
-            counts.append((of_page(*image.shape), sum(map(of_line, padded)), len(padded), sum(widths), sum(padded)))
+            filled = padded(widths)
+            counts.append((of_page(*image.shape), sum(map(of_line, filled)), len(filled), sum(widths), sum(filled)))
     names = ("detector", "recogniser", "lines", "width", "padded")
     return {name: statistics.mean(column) for name, column in zip(names, zip(*counts))}
 

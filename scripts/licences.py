@@ -14,7 +14,7 @@ TEXT = re.compile(r"(LICEN[CS]E|COPYING|COPYRIGHT|NOTICE)", re.I)
 
 
 def linked(metadata):
-    """The packages that the program's code comes from, itself left out: not what only builds or tests it."""
+    """The packages of others that the program's code comes from: not what only builds or tests it."""
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
     root = metadata["resolve"]["root"]
     seen, open_ones = {root}, [root]
@@ -23,7 +23,7 @@ def linked(metadata):
             if any(one["kind"] is None for one in dependency["dep_kinds"]) and dependency["pkg"] not in seen:
                 seen.add(dependency["pkg"])
                 open_ones.append(dependency["pkg"])
-    packages = (package for package in metadata["packages"] if package["id"] in seen - {root})
+    packages = (package for package in metadata["packages"] if package["id"] in seen and package["source"])
     return sorted(packages, key=lambda package: (package["name"], package["version"]))
 
 

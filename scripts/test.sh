@@ -46,11 +46,11 @@ appliance_tests() {
 logs=target/tmp/logs
 rm -rf "$logs"
 
-part "format" cargo fmt --check
-part "clippy" cargo clippy --locked --all-targets --all-features -- -D warnings
+part "format" cargo fmt --all --check
+part "clippy" cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 part "generator and training" python_tests
 part "where values are lost" errors_tests
-part "engine and program" cargo test --locked --all-features
+part "engine and program" cargo test --locked --workspace --all-features
 part "HTTP API, from outside" http_tests
 part "daemon, from outside" daemon_tests
 part "appliance, booted" appliance_tests

@@ -301,6 +301,11 @@ impl Engine {
             }
         };
         let mut pages = thread::scope(|scope| {
+            // While the first picture is decoded, which keeps one core busy. Where it fails, the
+            // page that needs them says so.
+            if document.has_pictures() && self.models.get().is_none() {
+                scope.spawn(|| self.models().is_ok());
+            }
             let other = (count > 1).then(|| scope.spawn(take_turns));
             let mut pages = take_turns()?;
             if let Some(other) = other {
@@ -433,7 +438,9 @@ mod tests {
     use crate::ocr::recognise::{HEIGHT, Recogniser};
     use crate::ocr::{Model, Tensor};
     use image::{GrayImage, Luma};
-    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+    use std::sync::{Arc, mpsc};
+    use std::time::Duration;
 
     /// Marks whatever is dark as text.
     struct Dark;
@@ -529,20 +536,43 @@ mod tests {
 
     #[test]
     fn models_that_cannot_be_loaded_are_error_6_and_are_tried_again() {
-        let tries = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&tries);
-        let engine =
-            Engine::new(Limits::default(), move || match counted.fetch_add(1, Ordering::Relaxed) {
-                0 => Err("the disk is not there yet".into()),
-                _ => Ok(models()),
-            });
+        let (is_there, loaded) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (disk, counted) = (Arc::clone(&is_there), Arc::clone(&loaded));
+        let engine = Engine::new(Limits::default(), move || {
+            if !disk.load(Ordering::Relaxed) {
+                return Err("the disk is not there yet".into());
+            }
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok(models())
+        });
         let answer = engine.read(png(), &Options::default(), &());
         assert_eq!(answer.error, ErrorCode::Internal);
         assert!(answer.meta.unwrap().detail.unwrap().contains("the disk is not there yet"));
+        is_there.store(true, Ordering::Relaxed);
         for _ in 0..2 {
             assert_eq!(engine.read_text(png(), &()).unwrap().len(), 1);
         }
-        assert_eq!(tries.load(Ordering::Relaxed), 2);
+        assert_eq!(loaded.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn models_are_loaded_while_the_first_picture_is_decoded() {
+        struct Decoding(Mutex<mpsc::Receiver<()>>);
+        impl Observer for Decoding {
+            fn begin(&self, stage: Stage, _: usize) {
+                if stage == Stage::Decode {
+                    let loading = self.0.lock().unwrap().recv_timeout(Duration::from_secs(60));
+                    loading.expect("nobody loads the models");
+                }
+            }
+        }
+        let (begun, loading) = mpsc::channel();
+        let engine = Engine::new(Limits::default(), move || {
+            begun.send(()).unwrap();
+            Ok(models())
+        });
+        let pages = engine.read_text(png(), &Decoding(Mutex::new(loading))).unwrap();
+        assert_eq!(pages.len(), 1);
     }
 
     #[test]

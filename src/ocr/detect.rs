@@ -8,7 +8,6 @@ use image::GrayImage;
 
 use super::lone::{self, Picture};
 use super::model::{Model, ModelError};
-use super::resample;
 use crate::geometry::Rect;
 use crate::text::{Direction, Rule};
 
@@ -183,7 +182,7 @@ impl Detector {
         if !found.sideways {
             let (x, y) = input.scale;
             let scale = (x / STRIDE as f32, y / STRIDE as f32);
-            let picture = Picture { width: input.width, grey: &input.data, scale };
+            let picture = Picture { width: input.width, grey: &input.grey, scale };
             let rules: Vec<Rect> = found.rules.iter().map(|rule| rule.rect).collect();
             lone::add(&picture, plane(0), &rules, &mut found.boxes);
         }
@@ -193,6 +192,9 @@ impl Detector {
 
 /// A page as the network takes it.
 struct Input {
+    /// The scaled page, padded with white.
+    grey: Vec<u8>,
+    /// The same, 1 being white.
     data: Vec<f32>,
     width: usize,
     height: usize,
@@ -207,21 +209,24 @@ impl Input {
         let short = f64::from(SHORT_SIDE) / f64::from(width.min(height));
         let long = f64::from(LONG_SIDE) / f64::from(width.max(height));
         let extent = |side: u32| ((f64::from(side) * short.min(long)).round() as u32).max(1);
-        let scaled = resample::scale(page, extent(width), extent(height));
+        let (to_width, to_height) = (extent(width), extent(height));
+        let from = (page.width() as usize, page.height() as usize);
+        let scaled = cic_kernels::scale(page, from, (to_width as usize, to_height as usize));
         let padded = |side: u32| (side as usize).next_multiple_of(MULTIPLE);
-        let (columns, rows) = (padded(scaled.width()), padded(scaled.height()));
-        let mut data = vec![1.0; columns * rows];
-        let lines = scaled.as_raw().chunks_exact(scaled.width() as usize);
-        for (target, line) in data.chunks_exact_mut(columns).zip(lines) {
-            for (value, &pixel) in target.iter_mut().zip(line) {
-                *value = f32::from(pixel) / 255.0;
-            }
+        let (columns, rows) = (padded(to_width), padded(to_height));
+        let mut grey = vec![u8::MAX; columns * rows];
+        for (target, line) in
+            grey.chunks_exact_mut(columns).zip(scaled.chunks_exact(to_width as usize))
+        {
+            target[..line.len()].copy_from_slice(line);
         }
+        let shades: [f32; 256] = std::array::from_fn(|level| level as f32 / 255.0);
+        let data = grey.iter().map(|&level| shades[usize::from(level)]).collect();
         let scale = (
-            STRIDE as f32 * width as f32 / scaled.width() as f32,
-            STRIDE as f32 * height as f32 / scaled.height() as f32,
+            STRIDE as f32 * width as f32 / to_width as f32,
+            STRIDE as f32 * height as f32 / to_height as f32,
         );
-        Self { data, width: columns, height: rows, scale }
+        Self { grey, data, width: columns, height: rows, scale }
     }
 }
 

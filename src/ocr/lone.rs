@@ -8,8 +8,8 @@
 use super::detect::{EM_PER_BOX, Map, STRIDE, TextBox};
 use crate::geometry::Rect;
 
-/// Ink is darker than this share of its surroundings.
-const DARK: f32 = 0.85;
+/// Ink is darker than this percentage of its surroundings.
+const DARK: u32 = 85;
 
 /// Surroundings reach this many pixels to each side: more than two lines of text.
 const SURROUNDINGS: usize = 24;
@@ -45,10 +45,10 @@ const WORD: f32 = 0.35;
 /// What a box extends beyond the ink at both ends, in em.
 const MARGIN: f32 = 0.15;
 
-/// A page as the network saw it: grey in 0..1 in rows of `width`, and page pixels per pixel.
+/// A page as the network saw it: grey in rows of `width`, and page pixels per pixel.
 pub(super) struct Picture<'a> {
     pub width: usize,
-    pub grey: &'a [f32],
+    pub grey: &'a [u8],
     pub scale: (f32, f32),
 }
 
@@ -172,7 +172,7 @@ fn words(spots: Vec<Rect>, em: impl Fn(&Rect) -> Option<f32>) -> Vec<Spot> {
 
 /// Extents, in page pixels, of the dark spots outside of what is taken, from left to right.
 fn spots(picture: &Picture, taken: &[Rect]) -> Vec<Rect> {
-    let mut ink = ink(picture);
+    let mut ink = cic_kernels::darker_than_around(picture.grey, picture.width, SURROUNDINGS, DARK);
     let (scale_x, scale_y) = picture.scale;
     for rect in taken {
         let columns = (rect.left / scale_x).floor().max(0.0) as usize
@@ -196,32 +196,6 @@ fn spots(picture: &Picture, taken: &[Rect]) -> Vec<Rect> {
     }
     found.sort_by(|a, b| a.left.total_cmp(&b.left));
     found
-}
-
-/// Pixels darker than their surroundings.
-fn ink(picture: &Picture) -> Vec<bool> {
-    let width = picture.width.max(1);
-    let height = picture.grey.len() / width;
-    // Sums over all that lies above and to the left make the mean of any rectangle cheap.
-    let mut sums = vec![0.0f64; (width + 1) * (height + 1)];
-    for (y, row) in picture.grey.chunks_exact(width).enumerate() {
-        let mut line = 0.0;
-        for (x, &grey) in row.iter().enumerate() {
-            line += f64::from(grey);
-            sums[(y + 1) * (width + 1) + x + 1] = sums[y * (width + 1) + x + 1] + line;
-        }
-    }
-    let sum = |x: usize, y: usize| sums[y * (width + 1) + x];
-    let mut ink = vec![false; width * height];
-    for (index, dark) in ink.iter_mut().enumerate() {
-        let (x, y) = (index % width, index / width);
-        let (left, right) = (x.saturating_sub(SURROUNDINGS), (x + SURROUNDINGS + 1).min(width));
-        let (top, bottom) = (y.saturating_sub(SURROUNDINGS), (y + SURROUNDINGS + 1).min(height));
-        let total = sum(right, bottom) - sum(left, bottom) - sum(right, top) + sum(left, top);
-        let mean = total / ((right - left) * (bottom - top)) as f64;
-        *dark = f64::from(picture.grey[index]) < f64::from(DARK) * mean;
-    }
-    ink
 }
 
 /// Extents of the 8-connected regions that are set; clears them.
@@ -275,22 +249,21 @@ mod tests {
     const HEIGHT: usize = 200;
 
     struct Scene {
-        grey: Vec<f32>,
+        grey: Vec<u8>,
         text: Vec<f32>,
     }
 
     impl Scene {
         fn new() -> Self {
             Self {
-                grey: vec![0.9; WIDTH * HEIGHT],
+                grey: vec![230; WIDTH * HEIGHT],
                 text: vec![0.0; WIDTH / STRIDE * (HEIGHT / STRIDE)],
             }
         }
 
         fn ink(mut self, rect: Rect) -> Self {
             for y in rect.top as usize..rect.bottom as usize {
-                self.grey[y * WIDTH + rect.left as usize..y * WIDTH + rect.right as usize]
-                    .fill(0.2);
+                self.grey[y * WIDTH + rect.left as usize..y * WIDTH + rect.right as usize].fill(50);
             }
             self
         }

@@ -13,7 +13,6 @@ pub mod detect;
 mod lone;
 pub mod model;
 pub mod recognise;
-pub mod resample;
 
 use std::sync::Arc;
 

@@ -4,27 +4,33 @@
 //! Crops are made exactly as in training (`models/training/cictrain/lines.py`); whoever changes one
 //! changes the other.
 
+use std::cmp::Reverse;
+
+use cic_kernels::Grey;
 use image::GrayImage;
 use rayon::prelude::*;
 
 use super::alphabet::Alphabet;
 use super::detect::TextBox;
 use super::model::{Model, ModelError};
-use super::resample;
 use crate::posteriors::{self, Posteriors};
 use crate::text::Char;
 
 /// Height of a crop, in pixels: that of the network's input.
 pub const HEIGHT: usize = 40;
 
-/// Crops are padded to one of these widths. A few shapes, because an accelerator prepares itself
-/// for each; steps small enough that little work goes into padding. A wider line is squeezed.
-const BUCKETS: [usize; 17] =
-    [32, 64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 1024, 1536, 2048];
+/// Crops are padded to a multiple of this: few shapes, for which ONNX Runtime keeps memory.
+const WIDTH_STEP: usize = 32;
+
+/// A wider line is squeezed.
+const WIDEST: usize = 2048;
 
 /// Columns of one run, all its crops together: enough to keep a core busy, and a few MiB of
 /// activations at most.
 const COLUMNS_OF_A_RUN: usize = 2048;
+
+/// What a run costs beside its columns, in columns: measured with int8 on x86-64.
+const COLUMNS_TO_START: usize = 200;
 
 /// Pixels per step of the network's output.
 const STRIDE: usize = 4;
@@ -78,7 +84,8 @@ impl Recogniser {
     /// Runs go on side by side on the threads of the current `rayon` pool.
     pub fn read(&self, page: &GrayImage, lines: &[TextBox]) -> Result<Vec<LineText>, ModelError> {
         let batches: Vec<(Vec<usize>, Vec<LineText>)> = batches(lines)
-            .into_par_iter()
+            .into_iter()
+            .par_bridge()
             .map(|batch| {
                 let texts = self.read_batch(page, lines, &batch)?;
                 Ok((batch.lines, texts))
@@ -129,28 +136,41 @@ struct Batch {
     lines: Vec<usize>,
 }
 
-/// Sorts lines into runs, the most work first, so that threads end together.
-fn batches(lines: &[TextBox]) -> Vec<Batch> {
-    let mut by_width: Vec<(usize, usize)> =
-        lines.iter().enumerate().map(|(index, line)| (bucket(crop_width(line)), index)).collect();
-    by_width.sort_unstable_by(|a, b| b.cmp(a));
-    let mut batches: Vec<Batch> = Vec::new();
-    for (width, index) in by_width {
-        match batches.last_mut() {
-            Some(batch)
-                if batch.width == width && (batch.lines.len() + 1) * width <= COLUMNS_OF_A_RUN =>
-            {
-                batch.lines.push(index);
-            }
-            _ => batches.push(Batch { width, lines: vec![index] }),
-        }
+impl Batch {
+    fn columns(&self) -> usize {
+        self.width * self.lines.len()
     }
-    batches
 }
 
-fn bucket(width: usize) -> usize {
-    let widest = BUCKETS[BUCKETS.len() - 1];
-    BUCKETS.into_iter().find(|&bucket| bucket >= width).unwrap_or(widest)
+/// Sorts lines into the runs that cost least, the most work first, so that threads end together.
+///
+/// Each run takes lines that follow each other by width, and is as wide as its widest: whether a
+/// line is better padded or read in another run is found for each number of lines in turn.
+fn batches(lines: &[TextBox]) -> Vec<Batch> {
+    let padded = |line| crop_width(line).next_multiple_of(WIDTH_STEP);
+    let mut by_width: Vec<(usize, usize)> =
+        lines.iter().enumerate().map(|(index, line)| (padded(line), index)).collect();
+    by_width.sort_unstable_by(|a, b| b.cmp(a));
+    // Of the first lines, as many as the index says: the least cost, and where the last run starts.
+    let mut cheapest = vec![(0, 0)];
+    for end in 1..=by_width.len() {
+        let ending_here = (0..end)
+            .rev()
+            .map(|start| (start, by_width[start].0 * (end - start)))
+            .take_while(|&(start, columns)| start + 1 == end || columns <= COLUMNS_OF_A_RUN)
+            .map(|(start, columns)| (cheapest[start].0 + COLUMNS_TO_START + columns, start));
+        cheapest.push(ending_here.min().unwrap_or_default());
+    }
+    let mut batches = Vec::new();
+    let mut end = by_width.len();
+    while end > 0 {
+        let start = cheapest[end].1;
+        let lines = by_width[start..end].iter().map(|&(_, index)| index).collect();
+        batches.push(Batch { width: by_width[start].0, lines });
+        end = start;
+    }
+    batches.sort_by_key(|batch| Reverse(batch.columns()));
+    batches
 }
 
 /// Width of a line's crop: as long as the line at the scale that makes it 40 pixels high.
@@ -158,7 +178,7 @@ fn crop_width(line: &TextBox) -> usize {
     let slope = line.slope_at((line.left() + line.right()) / 2.0);
     let length = line.length() * (1.0 + slope * slope).sqrt();
     let width = (length * HEIGHT as f32 / line.height().max(1.0)).round();
-    (width as usize).clamp(STRIDE, BUCKETS[BUCKETS.len() - 1])
+    (width as usize).clamp(STRIDE, WIDEST)
 }
 
 /// A line cut from its page, grey.
@@ -173,6 +193,7 @@ impl Crop {
         let mut pixels = vec![0; width * HEIGHT];
         let factor = (line.height() / (COARSEST * HEIGHT as f32)).ceil().clamp(1.0, 6.0) as usize;
         let fine = (width * factor) as f32;
+        let page = Grey::new(page, page.width() as usize);
         let mut sums = [0.0f32; HEIGHT];
         for column in 0..width {
             sums.fill(0.0);
@@ -183,7 +204,7 @@ impl Crop {
                 } else {
                     line.left() + along * line.length()
                 };
-                add_column(page, line, x, factor, &mut sums);
+                add_column(&page, line, x, factor, &mut sums);
             }
             let samples = (factor * factor) as f32;
             for (row, sum) in sums.iter().enumerate() {
@@ -225,7 +246,7 @@ impl Crop {
 }
 
 /// Adds the samples of the page that lie across the line at `x` to the rows of a crop.
-fn add_column(page: &GrayImage, line: &TextBox, x: f32, factor: usize, sums: &mut [f32; HEIGHT]) {
+fn add_column(page: &Grey, line: &TextBox, x: f32, factor: usize, sums: &mut [f32; HEIGHT]) {
     let y = line.centre_at(x);
     let slope = line.slope_at(x);
     let norm = (1.0 + slope * slope).sqrt();
@@ -233,12 +254,14 @@ fn add_column(page: &GrayImage, line: &TextBox, x: f32, factor: usize, sums: &mu
     if line.is_turned() {
         (across_x, across_y) = (-across_x, -across_y);
     }
-    let fine = (HEIGHT * factor) as f32;
-    for row in 0..HEIGHT * factor {
-        let distance = ((row as f32 + 0.5) / fine - 0.5) * line.height();
-        sums[row / factor] +=
-            resample::sample(page, x + across_x * distance, y + across_y * distance);
-    }
+    let step = line.height() / (HEIGHT * factor) as f32;
+    let first = (step - line.height()) / 2.0;
+    page.add_samples(
+        (x + across_x * first, y + across_y * first),
+        (across_x * step, across_y * step),
+        factor,
+        sums,
+    );
 }
 
 /// A character that the network wrote, with the middle of its place in steps.
@@ -278,15 +301,11 @@ pub fn decode(posteriors: &Posteriors) -> Vec<Mark> {
 /// The characters that have a chance at each step, from logits in rows of classes.
 fn posteriors(left: f32, step: f32, logits: &[f32], alphabet: &Alphabet) -> Posteriors {
     let mut posteriors = Posteriors::new(left, step);
+    let mut likely = Vec::new();
     for row in logits.chunks_exact(alphabet.classes()) {
-        let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let sum: f32 = row.iter().map(|logit| (logit - highest).exp()).sum();
-        // What is no number fails the comparison.
-        let least = highest + (posteriors::LEAST * sum).ln();
-        let likely = row.iter().enumerate().filter(|(_, logit)| **logit >= least);
-        posteriors.push(
-            likely.map(|(class, logit)| (alphabet.character(class), (logit - highest).exp() / sum)),
-        );
+        cic_kernels::likely(row, posteriors::LEAST, &mut likely);
+        let named = |&(class, posterior): &(usize, f32)| (alphabet.character(class), posterior);
+        posteriors.push(likely.iter().map(named));
     }
     posteriors
 }
@@ -419,11 +438,23 @@ mod tests {
         all.sort_unstable();
         assert_eq!(all, (0..100).collect::<Vec<_>>());
         for batch in &batches {
-            assert!(BUCKETS.contains(&batch.width));
-            assert!(batch.lines.len() * batch.width <= COLUMNS_OF_A_RUN);
+            assert!(batch.width % WIDTH_STEP == 0 && batch.columns() <= COLUMNS_OF_A_RUN);
             assert!(batch.lines.iter().all(|&index| crop_width(&lines[index]) <= batch.width));
         }
-        assert!(batches.windows(2).all(|pair| pair[0].width >= pair[1].width));
+        assert!(batches.windows(2).all(|pair| pair[0].columns() >= pair[1].columns()));
+    }
+
+    #[test]
+    fn lines_share_a_run_where_padding_costs_less_than_another_run() {
+        let batches = |widths: &[f32]| {
+            let line = |&width: &f32| TextBox::level(&Rect::new(0.0, 0.0, width, 40.0));
+            let lines: Vec<TextBox> = widths.iter().map(line).collect();
+            batches(&lines).into_iter().map(|batch| (batch.width, batch.lines)).collect::<Vec<_>>()
+        };
+        assert_eq!(batches(&[300.0, 200.0]), [(320, vec![0, 1])]);
+        assert_eq!(batches(&[200.0, 600.0]), [(608, vec![1]), (224, vec![0])]);
+        assert_eq!(batches(&[1200.0, 1100.0]), [(1216, vec![0]), (1120, vec![1])]);
+        assert!(batches(&[]).is_empty());
     }
 
     /// A page with a bar of ink along a slanting line, darker at its right end.

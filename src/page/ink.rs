@@ -1,45 +1,41 @@
-//! The red ink of stamps, apart from print.
+//! From colours to grey, with the red ink of stamps as it is or faded.
 
-use image::{DynamicImage, GrayImage, Luma, RgbImage};
-
-/// By how much red must exceed the other colours to be ink: from `LEAST` on a little, at `MOST` all.
-const LEAST: f32 = 25.0;
-const MOST: f32 = 70.0;
+use image::{DynamicImage, GrayImage, RgbImage};
+use rayon::prelude::*;
 
 /// Share of a picture's pixels that must be red for it to have a stamp on it.
 const LEAST_RED: f32 = 2e-4;
+
+/// Pixels that are worth a task of their own.
+const PIECE: usize = 1 << 16;
+
+/// The picture in grey.
+pub(super) fn grey(picture: &DynamicImage) -> GrayImage {
+    match picture {
+        DynamicImage::ImageRgb8(rgb) => drawn(rgb, cic_kernels::luma),
+        other => other.to_luma8(),
+    }
+}
 
 /// The picture in grey with as little of its red ink as a red light would show; none where there is
 /// hardly any. A stamp over a word fades, what is printed black under it stays.
 pub(super) fn faded(picture: &DynamicImage) -> Option<GrayImage> {
     let DynamicImage::ImageRgb8(picture) = picture else { return None };
-    let red = picture.pixels().filter(|pixel| redness(pixel.0) == 1.0).count();
+    let red: usize = picture.par_chunks(3 * PIECE).map(cic_kernels::red_pixels).sum();
     let all = picture.width() as f32 * picture.height() as f32;
-    (red as f32 > LEAST_RED * all).then(|| without_red_ink(picture))
+    (red as f32 > LEAST_RED * all).then(|| drawn(picture, cic_kernels::without_red))
 }
 
-/// From 0, no red ink, to 1.
-fn redness([r, g, b]: [u8; 3]) -> f32 {
-    let excess = f32::from(r) - f32::from(g.max(b));
-    ((excess - LEAST) / (MOST - LEAST)).clamp(0.0, 1.0)
-}
-
-fn without_red_ink(picture: &RgbImage) -> GrayImage {
-    let (width, height) = picture.dimensions();
-    let mut grey = GrayImage::new(width, height);
-    for (Luma([level]), pixel) in grey.pixels_mut().zip(picture.pixels()) {
-        let [r, g, b] = pixel.0;
-        // Rec. 709, as the `image` crate has it.
-        let luma = (2126 * u32::from(r) + 7152 * u32::from(g) + 722 * u32::from(b)) / 10_000;
-        let faded = luma as f32 + redness(pixel.0) * (f32::from(r) - luma as f32);
-        *level = faded.round() as u8;
-    }
+fn drawn(picture: &RgbImage, draw: fn(&[u8], &mut [u8])) -> GrayImage {
+    let mut grey = GrayImage::new(picture.width(), picture.height());
+    let pieces = grey.par_chunks_mut(PIECE).zip(picture.par_chunks(3 * PIECE));
+    pieces.for_each(|(grey, rgb)| draw(rgb, grey));
     grey
 }
 
 #[cfg(test)]
 mod tests {
-    use image::Rgb;
+    use image::{Luma, Rgb};
 
     use super::*;
 
@@ -63,10 +59,14 @@ mod tests {
 
     #[test]
     fn what_is_not_red_is_as_grey_as_ever() {
-        let mut picture = RgbImage::from_pixel(2, 1, Rgb([214, 40, 60]));
-        picture.put_pixel(1, 0, Rgb([90, 120, 60]));
+        let mut picture = RgbImage::from_pixel(301, 301, Rgb([90, 120, 60]));
+        for x in 0..301 {
+            picture.put_pixel(x, 7, Rgb([214, 40, 60]));
+        }
         let picture = DynamicImage::ImageRgb8(picture);
-        let grey = picture.to_luma8();
-        assert_eq!(faded(&picture).unwrap().get_pixel(1, 0), grey.get_pixel(1, 0));
+        let (grey, faded) = (grey(&picture), faded(&picture).unwrap());
+        assert_eq!(grey.get_pixel(300, 300), picture.to_luma8().get_pixel(300, 300));
+        assert_eq!(faded.get_pixel(300, 300), grey.get_pixel(300, 300));
+        assert_eq!(faded.get_pixel(300, 7), &Luma([214]));
     }
 }

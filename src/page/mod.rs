@@ -189,7 +189,7 @@ impl Page {
 
     /// The picture in grey.
     pub fn grey(&self) -> GrayImage {
-        self.image.to_luma8()
+        ink::grey(&self.image)
     }
 
     /// The picture in grey with the red ink of stamps faded; none where there is no such ink.
@@ -301,6 +301,11 @@ impl Document {
     /// How many pages there are, at least one.
     pub fn page_count(&self) -> usize {
         self.file_page_counts().sum()
+    }
+
+    /// Whether some of its pages are surely without a text of their own.
+    pub fn has_pictures(&self) -> bool {
+        self.files.iter().any(|file| matches!(file, File::Picture(_)))
     }
 
     /// How many pages each file has, in the order of the files.

@@ -2,6 +2,7 @@
 //! for another capture.
 
 use image::GrayImage;
+use rayon::prelude::*;
 
 /// Width of the picture that quality is measured on, in pixels: A4 at 120 dpi, where the strokes
 /// of 9 pt type are about 1.5 pixels wide.
@@ -102,39 +103,21 @@ struct Tile {
 
 fn tiles(grey: &GrayImage) -> Vec<Tile> {
     let (width, height) = (grey.width() as usize, grey.height() as usize);
-    let raw = grey.as_raw();
     let side = TILE as usize;
-    let mut tiles = Vec::with_capacity(width / side * (height / side));
-    let mut values = Vec::with_capacity(side * side);
     // Three pixels from the edge, for the differences.
-    for top in (0..height.saturating_sub(side + 2)).step_by(side) {
-        for left in (0..width.saturating_sub(side + 2)).step_by(side) {
-            values.clear();
-            let mut steps = [[0; 2]; 2];
-            for y in top..top + side {
-                let start = y * width + left;
-                for at in start..start + side {
-                    values.push(raw[at]);
-                    let to = |other: usize| {
-                        let step = i32::from(raw[at]) - i32::from(raw[other]);
-                        (step * step) as u32
-                    };
-                    steps[0][0] += to(at + 1);
-                    steps[0][1] += to(at + 3);
-                    steps[1][0] += to(at + width);
-                    steps[1][1] += to(at + 3 * width);
-                }
-            }
-            let (paper, ink) = (level(&mut values, 0.8), level(&mut values, 0.03));
-            tiles.push(Tile {
-                paper,
-                is_inked: paper.saturating_sub(ink) >= INKED,
-                is_white: level(&mut values, 0.0) >= WHITE,
-                steps,
-            });
+    let (columns, rows) = (width.saturating_sub(3) / side, height.saturating_sub(3) / side);
+    let tile = |index: usize| {
+        let (left, top) = (index % columns * side, index / columns * side);
+        let (counts, steps) = cic_kernels::texture(grey, width, (left, top), side);
+        let (paper, ink) = (percentile(&counts, 0.8), percentile(&counts, 0.03));
+        Tile {
+            paper,
+            is_inked: paper.saturating_sub(ink) >= INKED,
+            is_white: percentile(&counts, 0.0) >= WHITE,
+            steps,
         }
-    }
-    tiles
+    };
+    (0..columns * rows).into_par_iter().map(tile).collect()
 }
 
 /// How sharp strokes are: the smaller of both axes, as a shake blurs one alone.

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use cic_kernels::{Channels, Shrink, Span};
 use image::{DynamicImage, GrayImage, Pixel, RgbImage};
 use rayon::prelude::*;
 
@@ -322,7 +323,7 @@ fn warp<const N: usize>(
 ) -> Vec<u8> {
     let (width, height) = (to.0.max(1) as usize, to.1.max(1) as usize);
     let mut target = vec![ground; width * height * N];
-    let source = Source::<N> { pixels: source, width: from.0 as usize, height: from.1 as usize };
+    let from = from.0 as usize;
     let whole = mapping.to_picture.after(&mapping.turn);
     target.par_chunks_exact_mut(width * N).enumerate().for_each(|(y, row)| {
         let y = y as f64 + 0.5;
@@ -337,67 +338,16 @@ fn warp<const N: usize>(
         for span in row[paper.start * N..paper.end * N].chunks_mut(SPAN * N) {
             x += SPAN;
             let next = place(x);
-            source.draw_span(here, next, span);
+            let step = ((next.0 - here.0) / SPAN as i64, (next.1 - here.1) / SPAN as i64);
+            let places = Span { from: here, step };
+            match N {
+                1 => places.draw_grey(source, from, span),
+                _ => places.draw_rgb(source, from, span),
+            }
             here = next;
         }
     });
     target
-}
-
-/// A picture to take pixels from.
-struct Source<'a, const N: usize> {
-    pixels: &'a [u8],
-    width: usize,
-    height: usize,
-}
-
-impl<const N: usize> Source<'_, N> {
-    /// Draws pixels that come from evenly spaced places: the first from `from`, the one after
-    /// [`SPAN`] from `to`.
-    #[inline]
-    fn draw_span(&self, from: (i64, i64), to: (i64, i64), span: &mut [u8]) {
-        let step = ((to.0 - from.0) / SPAN as i64, (to.1 - from.1) / SPAN as i64);
-        let (right, bottom) = ((self.width as i64 - 1) << 16, (self.height as i64 - 1) << 16);
-        let within = |p: (i64, i64)| (0..right).contains(&p.0) && (0..bottom).contains(&p.1);
-        let (mut x, mut y) = from;
-        if within(from) && within(to) {
-            for pixel in span.chunks_exact_mut(N) {
-                self.draw(x, y, N, self.width * N, pixel);
-                (x, y) = (x + step.0, y + step.1);
-            }
-            return;
-        }
-        let edge = ONE as i64;
-        for pixel in span.chunks_exact_mut(N) {
-            if (-edge..right + edge).contains(&x) && (-edge..bottom + edge).contains(&y) {
-                let (x, y) = (x.clamp(0, right), y.clamp(0, bottom));
-                let aside = if x < right { N } else { 0 };
-                let below = if y < bottom { self.width * N } else { 0 };
-                self.draw(x, y, aside, below, pixel);
-            }
-            (x, y) = (x + step.0, y + step.1);
-        }
-    }
-
-    /// One pixel from the four around a place; its neighbours lie `aside` and `below` bytes on.
-    #[inline(always)]
-    fn draw(&self, x: i64, y: i64, aside: usize, below: usize, pixel: &mut [u8]) {
-        let at = (y >> 16) as usize * self.width * N + (x >> 16) as usize * N;
-        let (fx, fy) = ((x as u32 >> 8) & 0xff, (y as u32 >> 8) & 0xff);
-        let (upper, lower) = (self.pixels.get(at..at + 2 * N), self.pixels.get(at + below..));
-        if let (Some(upper), Some(lower)) = (upper, lower.and_then(|l| l.get(..2 * N)))
-            && aside == N
-        {
-            for i in 0..N {
-                let above = u32::from(upper[i]) * (256 - fx) + u32::from(upper[i + N]) * fx;
-                let beneath = u32::from(lower[i]) * (256 - fx) + u32::from(lower[i + N]) * fx;
-                pixel[i] = ((above * (256 - fy) + beneath * fy + (1 << 15)) >> 16) as u8;
-            }
-        } else if let Some(nearest) = self.pixels.get(at..at + N) {
-            // The last column: half a pixel of the frame, where no letter stands.
-            pixel.copy_from_slice(nearest);
-        }
-    }
 }
 
 /// A point in double precision: projections multiply errors.
@@ -546,7 +496,7 @@ struct Outline {
 fn find_paper(picture: &DynamicImage, grey: &GrayImage) -> Option<Outline> {
     let side = SEARCH_SIDE * grey.width() / grey.width().max(grey.height());
     let small = match picture {
-        DynamicImage::ImageRgb8(rgb) => averaged(rgb.as_raw(), rgb.dimensions(), side, whiteness),
+        DynamicImage::ImageRgb8(rgb) => averaged(rgb, rgb.dimensions(), side, Channels::Whiteness),
         _ => shrunk(grey, side),
     };
     if small.width().min(small.height()) < SEARCH_SIDE / NARROWEST {
@@ -813,9 +763,8 @@ fn paper_level(grey: &GrayImage) -> u8 {
 /// The method is the projection profile: lower edges of strokes are projected along each angle,
 /// and the angle at which they pile up most is the page's (W. Postl, US patent 4,723,297, 1988).
 fn skew(grey: &GrayImage) -> f64 {
-    let rows = Profile::of(grey, false);
-    let columns = Profile::of(grey, true);
-    let (across, down) = (rows.best(), columns.best());
+    let best = |sideways| Profile::of(grey, sideways).best();
+    let (across, down) = rayon::join(|| best(false), || best(true));
     // Rules run both ways, lines of text one way only: the sharper profile is theirs.
     let (angle, sharpness) =
         if down.1 > 1.3 * across.1 { (-down.0, down.1) } else { (across.0, across.1) };
@@ -824,12 +773,15 @@ fn skew(grey: &GrayImage) -> f64 {
 
 /// Lower (or right) edges of strokes.
 struct Profile {
+    /// Along and across the lines.
     points: Vec<(f32, f32)>,
+    /// The page's size along and across its lines.
+    length: f32,
     extent: f32,
 }
 
 impl Profile {
-    /// Points as (along, across) the lines; `sideways` reads the page's columns as its lines.
+    /// Of a page; `sideways` reads the page's columns as its lines.
     fn of(grey: &GrayImage, sideways: bool) -> Self {
         const ENOUGH: usize = 30_000;
         let (width, height) = (grey.width() as usize, grey.height() as usize);
@@ -856,53 +808,44 @@ impl Profile {
         }
         let stride = points.len().div_ceil(ENOUGH).max(1);
         let points = points.into_iter().step_by(stride).collect();
-        let extent = if sideways { width } else { height };
-        Self { points, extent: extent as f32 }
+        let (length, extent) = if sideways { (height, width) } else { (width, height) };
+        Self { points, length: length as f32, extent: extent as f32 }
     }
 
     /// The angle with the sharpest profile, in degrees, and how much sharper than the median
     /// angle's it is.
     fn best(&self) -> (f64, f64) {
+        /// One point in so many tells where to look closer.
+        const SPARSE: usize = 4;
         if self.points.len() < 200 {
             return (0.0, 0.0);
         }
-        let mut histogram = Vec::new();
-        let mut search = |centre: f64, reach: f64, step: f64| {
+        let sparse: Vec<(f32, f32)> = self.points.iter().step_by(SPARSE).copied().collect();
+        let around = |centre: f64, reach: f64, step: f64| {
             let steps = (reach / step).round() as i32;
-            let scores: Vec<(f64, f64)> = (-steps..=steps)
-                .map(|i| centre + f64::from(i) * step)
-                .map(|angle| (angle, self.sharpness(angle, &mut histogram)))
-                .collect();
-            let best =
-                scores.iter().copied().fold((0.0, 0.0), |a, b| if b.1 > a.1 { b } else { a });
-            (best, scores)
+            (-steps..=steps).map(move |i| centre + f64::from(i) * step)
         };
-        let (coarse, scores) = search(0.0, MAX_SKEW, 0.25);
-        let mut sorted: Vec<f64> = scores.iter().map(|s| s.1).collect();
-        sorted.sort_by(f64::total_cmp);
-        let median = sorted.get(sorted.len() / 2).copied().unwrap_or(1.0).max(1e-9);
-        let (fine, _) = search(coarse.0, 0.2, 0.05);
-        let (finest, _) = search(fine.0, 0.04, 0.01);
-        (finest.0, finest.1 / median)
+        let mut histogram = Vec::new();
+        let mut sharpest = |points: &[(f32, f32)], angles: &mut dyn Iterator<Item = f64>| {
+            angles
+                .map(|angle| (angle, self.sharpness(points, angle, &mut histogram)))
+                .fold((0.0, 0.0), |a, b| if b.1 > a.1 { b } else { a })
+        };
+        let (coarse, _) = sharpest(&sparse, &mut around(0.0, MAX_SKEW, 0.25));
+        let (fine, _) = sharpest(&self.points, &mut around(coarse, 0.2, 0.05));
+        let (finest, sharpness) = sharpest(&self.points, &mut around(fine, 0.04, 0.01));
+        let usual = around(0.0, MAX_SKEW, 2.0);
+        let usual = median(usual.map(|a| self.sharpness(&self.points, a, &mut histogram)));
+        (finest, sharpness / usual.max(1e-9))
     }
 
-    /// Sum of squares of the profile at an angle, in bins of half a pixel that each point is
-    /// shared between by its distance.
-    fn sharpness(&self, degrees: f64, histogram: &mut Vec<f32>) -> f64 {
+    /// Sum of squares of the profile of points at an angle.
+    fn sharpness(&self, points: &[(f32, f32)], degrees: f64, histogram: &mut Vec<f32>) -> f64 {
         let slope = degrees.to_radians().tan() as f32;
-        let margin = (self.points.iter().map(|p| p.0).fold(0.0, f32::max) * slope.abs()).ceil();
-        histogram.clear();
+        let margin = (self.length * slope.abs()).ceil();
         histogram.resize(2 * (self.extent + 2.0 * margin) as usize + 8, 0.0);
-        for (along, across) in &self.points {
-            let place = 2.0 * (across - along * slope + margin);
-            let bin = place as usize;
-            let share = place - bin as f32;
-            if let Some([first, second]) = histogram.get_mut(bin..bin + 2) {
-                *first += 1.0 - share;
-                *second += share;
-            }
-        }
-        histogram.iter().map(|&bin| f64::from(bin) * f64::from(bin)).sum()
+        cic_kernels::pile(points, slope, margin, histogram);
+        cic_kernels::roughness(histogram)
     }
 }
 
@@ -912,19 +855,14 @@ pub(super) fn grey_thumbnail(picture: &DynamicImage, short: u32) -> GrayImage {
     let target = (u64::from(width) * u64::from(short) / u64::from(width.min(height).max(1))) as u32;
     match picture {
         DynamicImage::ImageLuma8(grey) => shrunk(grey, target),
-        DynamicImage::ImageRgb8(rgb) => averaged(rgb.as_raw(), (width, height), target, luma),
+        DynamicImage::ImageRgb8(rgb) => averaged(rgb, (width, height), target, Channels::Luma),
         other => shrunk(&other.to_luma8(), target),
     }
 }
 
 /// A grey picture at a smaller width, by area averages; itself where it is no wider.
 fn shrunk(grey: &GrayImage, width: u32) -> GrayImage {
-    averaged(grey.as_raw(), grey.dimensions(), width, |[level]: [u8; 1]| level)
-}
-
-/// Brightness by the weights of Rec. 601, in 256ths.
-fn luma([r, g, b]: [u8; 3]) -> u8 {
-    ((77 * u32::from(r) + 150 * u32::from(g) + 29 * u32::from(b)) >> 8) as u8
+    averaged(grey, grey.dimensions(), width, Channels::Grey)
 }
 
 /// What a colour has in common with white: wood and cloth, however bright, have less than paper.
@@ -932,37 +870,21 @@ fn whiteness(channels: [u8; 3]) -> u8 {
     channels.into_iter().fold(u8::MAX, u8::min)
 }
 
-/// A smaller picture of what `level` makes of each pixel's channels, by area averages.
-fn averaged<const N: usize>(
-    raw: &[u8],
-    (width, height): (u32, u32),
-    target: u32,
-    level: impl Fn([u8; N]) -> u8,
-) -> GrayImage {
+/// A smaller picture of what some channels show, by area averages.
+fn averaged(raw: &[u8], (width, height): (u32, u32), target: u32, channels: Channels) -> GrayImage {
     let target = target.clamp(1, width.max(1));
     let rows = ((u64::from(height) * u64::from(target) / u64::from(width.max(1))) as u32).max(1);
-    let (width, height) = (width as usize, height as usize);
-    let bounds = |i: u32, from: usize, to: u32| {
-        let start = i as usize * from / to as usize;
-        (start, ((i as usize + 1) * from / to as usize).max(start + 1).min(from.max(1)))
-    };
+    let line = raw.len() / height.max(1) as usize;
+    let shrink = Shrink::new(channels, width as usize, target as usize);
     let mut small = GrayImage::new(target, rows);
-    let mut sums = vec![0u32; width];
-    for (y, out) in small.chunks_exact_mut(target as usize).enumerate() {
-        let (top, bottom) = bounds(y as u32, height, rows);
-        sums.fill(0);
-        for row in raw.chunks_exact(width * N).take(bottom).skip(top) {
-            for (sum, pixel) in sums.iter_mut().zip(row.as_chunks().0) {
-                *sum += u32::from(level(*pixel));
-            }
-        }
-        for (x, value) in out.iter_mut().enumerate() {
-            let (left, right) = bounds(x as u32, width, target);
-            let part = &sums[left..right];
-            let count = (part.len() * (bottom - top)) as u32;
-            *value = ((part.iter().sum::<u32>() + count / 2) / count.max(1)) as u8;
-        }
-    }
+    small.par_chunks_exact_mut(target as usize).enumerate().for_each_init(
+        Vec::new,
+        |sums, (y, row)| {
+            let (top, bottom) = cic_kernels::covered(y, height as usize, rows as usize);
+            let covered = raw.get(top * line..bottom * line).unwrap_or_default();
+            shrink.row(covered, sums, row);
+        },
+    );
     small
 }
 

@@ -319,11 +319,14 @@ fn mark_of(row: &[&Piece], below: Option<&[&Piece]>, margin: f32) -> Option<(Mar
         let near = (0.6..2.3).contains(&((next.y() - first.y()) / first.em()));
         let one = below.len() == 1 && next.page == first.page;
         let shared = next.at.overlap_x(&first.at) > 0.0;
+        if !(near && one && shared) {
+            return None;
+        }
         let key = words::fold(&format!("{text} {}", next.text));
         let both = best_heading(|wordings| words::best(&key, wordings))?;
         // What resembles a heading more without the line above it is one of its own.
         let own = heading_of(without_number(&next.text)).is_some_and(|(_, alike)| alike >= both.1);
-        (near && one && shared && !own).then_some(both)
+        (!own).then_some(both)
     });
     match (alone, wrapped) {
         (None, Some((kind, _))) => Some((Mark::Heading(kind), 2)),

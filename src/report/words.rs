@@ -65,7 +65,13 @@ pub fn similarity(a: &str, b: &str) -> f32 {
 
 /// The best similarity of a folded text to any of the (folded) wordings.
 pub fn best(key: &str, wordings: &[&str]) -> f32 {
-    wordings.iter().map(|wording| similarity(key, wording)).fold(0.0, f32::max)
+    let length = key.chars().count();
+    wordings.iter().fold(0.0, |best: f32, wording| {
+        // Texts of other lengths differ by that much at least.
+        let other = wording.chars().count();
+        let bound = length.min(other) as f32 / length.max(other).max(1) as f32;
+        if bound > best { best.max(similarity(key, wording)) } else { best }
+    })
 }
 
 /// Whether a folded text begins with a wording, give or take a misread letter in six.

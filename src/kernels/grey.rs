@@ -1,0 +1,177 @@
+//! Pixels taken from between those of a picture.
+
+/// A grey picture.
+#[derive(Clone, Copy, Debug)]
+pub struct Grey<'a> {
+    pixels: &'a [u8],
+    width: usize,
+    height: usize,
+}
+
+impl<'a> Grey<'a> {
+    /// A picture of rows of `width` pixels; those that the slice does not fill do not count.
+    pub fn new(pixels: &'a [u8], width: usize) -> Self {
+        let height = pixels.len().checked_div(width).unwrap_or(0);
+        Self { pixels, width, height }
+    }
+
+    /// Adds to each of `sums` as many samples of the picture as `fine`: they lie one `step` (in x
+    /// and y) after the other, from `start` on. A place is in pixels, the middle of the first one
+    /// being at 0.5, 0.5; the picture's edge goes on for ever. One without pixels is white.
+    pub fn add_samples(&self, start: (f32, f32), step: (f32, f32), fine: usize, sums: &mut [f32]) {
+        if self.width == 0 || self.height == 0 {
+            sums.iter_mut().for_each(|sum| *sum += 255.0 * fine as f32);
+            return;
+        }
+        let mut at = 0.0;
+        for sum in sums {
+            for _ in 0..fine {
+                *sum += self.sample(start.0 + at * step.0, start.1 + at * step.1);
+                at += 1.0;
+            }
+        }
+    }
+
+    /// The level at a place, bilinearly.
+    #[inline(always)]
+    fn sample(&self, x: f32, y: f32) -> f32 {
+        let x = (x - 0.5).clamp(0.0, (self.width - 1) as f32);
+        let y = (y - 0.5).clamp(0.0, (self.height - 1) as f32);
+        let (left, top) = (x as usize, y as usize);
+        let (across, down) = (x - left as f32, y - top as f32);
+        let at = top * self.width + left;
+        let aside = usize::from(left + 1 < self.width);
+        let below = if top + 1 < self.height { self.width } else { 0 };
+        let level = |at: usize| self.pixels.get(at).map_or(0.0, |&level| f32::from(level));
+        let (corner, beneath) = (level(at), level(at + below));
+        let upper = corner + (level(at + aside) - corner) * across;
+        let lower = beneath + (level(at + below + aside) - beneath) * across;
+        upper + (lower - upper) * down
+    }
+}
+
+/// Evenly spaced places of a picture of `N` channels, in fixed point: 65,536ths of a pixel, the
+/// middle of the first one being at 0, 0.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// The first place.
+    pub from: (i64, i64),
+    /// From one to the next.
+    pub step: (i64, i64),
+}
+
+/// One pixel, in fixed point.
+const ONE: i64 = 1 << 16;
+
+impl Span {
+    /// Writes the pixels at its places, each interpolated between the four around it; those off the
+    /// picture stay as they are. The picture has rows of `width` grey pixels, two at least.
+    pub fn draw_grey(&self, source: &[u8], width: usize, target: &mut [u8]) {
+        self.draw::<1>(source, width, target);
+    }
+
+    /// The same for red, green and blue.
+    pub fn draw_rgb(&self, source: &[u8], width: usize, target: &mut [u8]) {
+        self.draw::<3>(source, width, target);
+    }
+
+    #[inline(always)]
+    fn draw<const N: usize>(&self, source: &[u8], width: usize, target: &mut [u8]) {
+        let height = source.len().checked_div(width * N).unwrap_or(0);
+        let (right, bottom) = ((width as i64 - 1) * ONE, (height as i64 - 1) * ONE);
+        let target: &mut [[u8; N]] = target.as_chunks_mut().0;
+        let steps = target.len().saturating_sub(1) as i64;
+        let last = (self.from.0 + steps * self.step.0, self.from.1 + steps * self.step.1);
+        let is_inside = |(x, y)| (0..right).contains(&x) && (0..bottom).contains(&y);
+        let (mut x, mut y) = self.from;
+        if is_inside(self.from) && is_inside(last) {
+            for pixel in target {
+                blend(source, width * N, width * N, (x, y), pixel);
+                (x, y) = (x + self.step.0, y + self.step.1);
+            }
+            return;
+        }
+        let below = if height > 1 { width * N } else { 0 };
+        for pixel in target {
+            if (-ONE..right + ONE).contains(&x) && (-ONE..bottom + ONE).contains(&y) {
+                // The last pixel of a row or column has none beside it, nor does it need one.
+                let nearest = |place: i64, last: i64| place.clamp(0, (last - 1).max(0));
+                blend(source, width * N, below, (nearest(x, right), nearest(y, bottom)), pixel);
+            }
+            (x, y) = (x + self.step.0, y + self.step.1);
+        }
+    }
+}
+
+/// Writes one pixel between the four around a place, of a picture with rows of `row` bytes; the two
+/// lower ones lie `below` bytes on.
+#[inline(always)]
+fn blend<const N: usize>(
+    source: &[u8],
+    row: usize,
+    below: usize,
+    (x, y): (i64, i64),
+    pixel: &mut [u8; N],
+) {
+    let at = (y >> 16) as usize * row + (x >> 16) as usize * N;
+    let (across, down) = ((x as u32 >> 8) & 0xff, (y as u32 >> 8) & 0xff);
+    let (upper, lower) = (source.get(at..at + 2 * N), source.get(at + below..at + below + 2 * N));
+    if let (Some(upper), Some(lower)) = (upper, lower) {
+        for i in 0..N {
+            let above = u32::from(upper[i]) * (256 - across) + u32::from(upper[i + N]) * across;
+            let beneath = u32::from(lower[i]) * (256 - across) + u32::from(lower[i + N]) * across;
+            pixel[i] = ((above * (256 - down) + beneath * down + (1 << 15)) >> 16) as u8;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sampling_follows_the_pixels_middles_and_stops_at_the_edge() {
+        let picture = Grey::new(&[0, 100, 100, 200], 2);
+        let at = |x, y| {
+            let mut sum = [0.0];
+            picture.add_samples((x, y), (0.0, 0.0), 1, &mut sum);
+            sum[0]
+        };
+        assert_eq!(
+            [at(0.5, 0.5), at(1.0, 1.0), at(9.0, -9.0), at(9.0, 9.0)],
+            [0.0, 100.0, 100.0, 200.0]
+        );
+    }
+
+    #[test]
+    fn samples_are_added_in_groups_along_a_line() {
+        let mut sums = [1.0; 2];
+        Grey::new(&[0, 10, 20, 30], 4).add_samples((0.5, 0.5), (1.0, 0.0), 2, &mut sums);
+        assert_eq!(sums, [11.0, 51.0]);
+    }
+
+    #[test]
+    fn a_picture_without_pixels_is_white() {
+        let mut sums = [0.0];
+        Grey::new(&[], 0).add_samples((3.0, 4.0), (1.0, 1.0), 3, &mut sums);
+        assert_eq!(sums, [765.0]);
+    }
+
+    #[test]
+    fn a_span_draws_between_pixels_up_to_half_of_one_beyond_the_edge() {
+        let source = [0, 100, 200, 40, 140, 240];
+        let mut target = [7; 6];
+        let span = Span { from: (-ONE - 1, ONE / 2), step: (ONE / 2, 0) };
+        span.draw_grey(&source, 3, &mut target);
+        assert_eq!(target, [7, 20, 20, 70, 120, 170]);
+        let mut target = [7; 3];
+        Span { from: (ONE / 2, 0), step: (0, 0) }.draw_rgb(
+            &[0, 10, 20, 100, 110, 120],
+            2,
+            &mut target,
+        );
+        assert_eq!(target, [50, 60, 70]);
+        Span { from: (0, 0), step: (0, 0) }.draw_grey(&[], 0, &mut target);
+        assert_eq!(target, [50, 60, 70]);
+    }
+}

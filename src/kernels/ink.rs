@@ -1,0 +1,78 @@
+//! Ink, told from paper by what surrounds it.
+
+/// Marks the pixels of a grey picture, in rows of `width`, that are darker than `percent` of the
+/// mean of the square around them, which reaches `reach` pixels to each side and ends at the
+/// picture's edge.
+pub fn darker_than_around(grey: &[u8], width: usize, reach: usize, percent: u32) -> Vec<bool> {
+    let width = width.max(1);
+    let height = grey.len() / width;
+    let row = |y: usize| grey.chunks_exact(width).nth(y).unwrap_or_default();
+    let mut dark = Vec::with_capacity(width * height);
+    // Of each column the sum over the rows around, and of those the sums from the left on.
+    let mut columns = vec![0u32; width];
+    let mut sums = vec![0u32; width + 1];
+    for y in 0..reach.min(height) {
+        add(&mut columns, row(y));
+    }
+    for y in 0..height {
+        if y + reach < height {
+            add(&mut columns, row(y + reach));
+        }
+        if y > reach {
+            subtract(&mut columns, row(y - reach - 1));
+        }
+        let mut sum = 0;
+        for (to, column) in sums[1..].iter_mut().zip(&columns) {
+            sum += column;
+            *to = sum;
+        }
+        let rows = (y + reach + 1).min(height) - y.saturating_sub(reach);
+        let sums = &sums;
+        dark.extend(row(y).iter().enumerate().map(|(x, &level)| {
+            let (left, right) = (x.saturating_sub(reach), (x + reach + 1).min(width));
+            let total = u64::from(sums[right] - sums[left]);
+            u64::from(level) * (rows * (right - left)) as u64 * 100 < u64::from(percent) * total
+        }));
+    }
+    dark
+}
+
+fn add(sums: &mut [u32], row: &[u8]) {
+    for (sum, &level) in sums.iter_mut().zip(row) {
+        *sum += u32::from(level);
+    }
+}
+
+fn subtract(sums: &mut [u32], row: &[u8]) {
+    for (sum, &level) in sums.iter_mut().zip(row) {
+        *sum -= u32::from(level);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pixel_is_compared_with_the_mean_of_its_square() {
+        let (width, height) = (13, 11);
+        let grey: Vec<u8> = (0..width * height).map(|i| (i * 97 % 251) as u8).collect();
+        for reach in [0, 2, 5, 40] {
+            let dark = darker_than_around(&grey, width, reach, 85);
+            for (i, &is_dark) in dark.iter().enumerate() {
+                let (x, y) = (i % width, i / width);
+                let near = (0..grey.len()).filter(|j| {
+                    (j % width).abs_diff(x) <= reach && (j / width).abs_diff(y) <= reach
+                });
+                let (sum, count) =
+                    near.fold((0u64, 0), |(sum, n), j| (sum + u64::from(grey[j]), n + 1));
+                assert_eq!(is_dark, u64::from(grey[i]) * count * 100 < 85 * sum, "{x}, {y}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_picture_of_nothing_has_no_ink() {
+        assert!(darker_than_around(&[], 0, 3, 85).is_empty());
+    }
+}
