@@ -163,7 +163,9 @@ impl Daemon {
         let Given { here, config, configuration, anomalies } = given;
         let reader = Arc::new(Reader::new(&config));
         let cloud = cloud(&config, &credentials, &reader)?;
-        let post = Post::new(Birth::of(&config, &Machine::default()), topics.desired().to_vec());
+        let mut birth = Birth::of(&config, &Machine::default());
+        birth.configuration = configuration.versions();
+        let post = Post::new(birth, topics.desired().to_vec());
         let settings = watch::Sender::new(Arc::new(config));
         let desk = Arc::new(Desk::new(outbox.clone(), settings.subscribe(), cloud));
         let ahead = ReadAhead::new(Arc::clone(&reader), Arc::clone(&desk));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Counts, from any thread. Clones count together.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Anomalies(Arc<Mutex<BTreeMap<&'static str, u64>>>);
 
 impl Anomalies {

@@ -46,12 +46,6 @@ pub struct Configuration {
     needs_restart: Vec<String>,
 }
 
-impl std::fmt::Debug for Anomalies {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str("Anomalies")
-    }
-}
-
 impl Configuration {
     /// What the state folder keeps, as far as it may be in force at a kiosk with this configuration;
     /// and the configuration with it. This counts as one try to start.
