@@ -8,6 +8,7 @@ mod cloud;
 mod credentials;
 mod daemon;
 mod database;
+mod fleet;
 mod http;
 mod keys;
 mod logs;

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use ulid::Ulid;
 
 use crate::cloud::{Cloud, Tally};
+use crate::fleet::counts::Scans;
 use crate::outbox::{Notes, Outbox, OutboxError, Source};
 
 /// For a look at the outbox. A disk that takes longer is not well.
@@ -25,6 +26,7 @@ pub struct Desk {
     outbox: Outbox,
     settings: watch::Receiver<Arc<Config>>,
     cloud: RwLock<Option<Arc<Cloud>>>,
+    scans: Scans,
 }
 
 /// What is known of a scan before it is read.
@@ -69,7 +71,7 @@ impl Desk {
         settings: watch::Receiver<Arc<Config>>,
         cloud: Option<Arc<Cloud>>,
     ) -> Self {
-        Self { outbox, settings, cloud: RwLock::new(cloud) }
+        Self { outbox, settings, cloud: RwLock::new(cloud), scans: Scans::default() }
     }
 
     /// From now on this cloud is asked, or none; what is being sent to another one is cut off.
@@ -98,6 +100,16 @@ impl Desk {
         self.cloud().map(|cloud| cloud.tally())
     }
 
+    /// Attempts that the cloud's budget of today has had. Reads a file: blocks.
+    pub fn cloud_used(&self) -> u64 {
+        self.cloud().map_or(0, |cloud| cloud.used_today())
+    }
+
+    /// What is counted of scans.
+    pub fn scans(&self) -> &Scans {
+        &self.scans
+    }
+
     /// Whether results go out with their pictures.
     pub fn wants_pictures(&self) -> bool {
         self.settings.borrow().mqtt.pictures
@@ -117,7 +129,7 @@ impl Desk {
         scan.describe(meta);
         let cloud = self.cloud().filter(|cloud| cloud.is_allowed()).zip(document);
         let decided = decide(&answer, &settings.decision, cloud.is_some());
-        match cloud {
+        let answer = match cloud {
             Some((cloud, document)) if decided.verdict == Verdict::Cloud => {
                 cloud.ask(&scan.id.to_string(), document, &decided, answer).await
             }
@@ -125,7 +137,9 @@ impl Desk {
                 decided.record(&mut answer);
                 answer
             }
-        }
+        };
+        self.scans.count(scan.source, &answer);
+        answer
     }
 
     /// Puts a result into the outbox whose document was never kept, because whoever sent it waits

@@ -96,6 +96,17 @@ impl State {
         Self::Absent("it is being looked for".to_owned())
     }
 
+    /// Its name, without the reason.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Absent(_) => "absent",
+            Self::Ready => "ready",
+            Self::Busy => "busy",
+            Self::Asking(_) => "asking",
+            Self::Failing(_) => "failing",
+        }
+    }
+
     /// Whether the source does, or can do, its work.
     pub fn is_well(&self) -> bool {
         matches!(self, Self::Ready | Self::Busy | Self::Asking(_))

@@ -158,6 +158,14 @@ impl Cloud {
         Tally { breaker_open, ..self.count().clone() }
     }
 
+    /// Attempts that today's budget has had. Reads a file: blocks.
+    pub fn used_today(&self) -> u64 {
+        self.transfers.used_today().unwrap_or_else(|error| {
+            log::debug!("{error}");
+            0
+        })
+    }
+
     /// Asks about a document that was read and doubted here, and merges what comes. The answer says
     /// in `meta` what was decided in the end, and how long the asking took.
     pub async fn ask(

@@ -86,6 +86,9 @@ pub enum TransferError {
     Database(#[from] DatabaseError),
 }
 
+/// Of a day.
+const COUNT: &str = "SELECT count(*) FROM transfers WHERE day = ?1";
+
 type Clock = Box<dyn Fn() -> ZonedDateTime + Send + Sync>;
 
 /// The record of a state folder.
@@ -122,8 +125,7 @@ impl Transfers {
             // After the wait for the lock, which may have lasted into the next day.
             let now = (self.clock)();
             let day = now.date().to_string();
-            let count = "SELECT count(*) FROM transfers WHERE day = ?1";
-            let used: u32 = transaction.query_row(count, [&day], |row| row.get(0))?;
+            let used: u32 = transaction.query_row(COUNT, [&day], |row| row.get(0))?;
             if used >= budget {
                 return Ok(None);
             }
@@ -146,6 +148,14 @@ impl Transfers {
             Ok(Some(id))
         })?;
         id.ok_or(TransferError::OutOfBudget)
+    }
+
+    /// Transfers that the day has had.
+    pub fn used_today(&self) -> Result<u64, DatabaseError> {
+        let day = (self.clock)().date().to_string();
+        let used: u32 =
+            self.work(|connection| connection.query_row(COUNT, [&day], |row| row.get(0)))?;
+        Ok(used.into())
     }
 
     /// Records what it came to.

@@ -10,6 +10,7 @@ mod capture;
 mod cloud;
 mod decision;
 mod example;
+mod fleet;
 mod kiosk;
 mod layers;
 mod mqtt;
@@ -24,12 +25,14 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use toml::{Table, Value};
 
 pub use camera::Camera;
 pub use capture::Capture;
 pub use cloud::{Cloud, Sent};
 pub use decision::{Decision, Thresholds};
 pub use example::{example, schema};
+pub use fleet::Fleet;
 pub use kiosk::{Folder, Kiosk, Name};
 pub use layers::{Layer, Loaded, VARIABLES};
 pub use mqtt::{Broker, Mqtt, Place, Protocol};
@@ -77,6 +80,8 @@ pub struct Config {
     pub outbox: Outbox,
     /// The branch's broker.
     pub mqtt: Mqtt,
+    /// What the fleet is told, and what it may tell the kiosk.
+    pub fleet: Fleet,
 }
 
 /// Why this is no configuration: place, key and what would be right.
@@ -119,6 +124,25 @@ impl Config {
     /// With the line and what would be right there.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         toml::from_str(text).map_err(|error| ConfigError::in_text(&error, text))
+    }
+
+    /// This configuration with other values over it, by their sections and keys; each takes the place
+    /// of a key's whole value.
+    ///
+    /// # Errors
+    /// With what is wrong, or does not agree with what else is set.
+    pub fn with(&self, settings: &Table) -> Result<Self, ConfigError> {
+        let mut all = Table::try_from(self).map_err(|error| ConfigError::new(&error))?;
+        for (section, keys) in settings {
+            match (all.get_mut(section), keys) {
+                (Some(Value::Table(below)), Value::Table(keys)) => below.extend(keys.clone()),
+                _ => _ = all.insert(section.clone(), keys.clone()),
+            }
+        }
+        let config: Self =
+            all.try_into().map_err(|error: toml::de::Error| ConfigError::new(&error.message()))?;
+        config.check()?;
+        Ok(config)
     }
 
     /// Whether the settings agree with each other.
@@ -375,6 +399,19 @@ mod tests {
         assert_eq!(config.limits.max_pages, 2);
         assert_eq!(config.http.body_time(), Duration::from_secs(6));
         assert_eq!(config.url.allow.len(), 2);
+    }
+
+    #[test]
+    fn other_values_go_over_a_configuration_key_by_key() {
+        let text = "[http]\nqueue = 1\nbody_seconds = 2\n[decision]\nvalues = { cic_code = 0.5 }";
+        let config = Config::parse(text).unwrap();
+        let with = |text: &str| config.with(&text.parse().unwrap());
+        assert_eq!(with(""), Ok(config.clone()));
+        let changed = with("[http]\nqueue = 3\n[decision]\nvalues = {}").unwrap();
+        assert_eq!((changed.http.queue, changed.http.body_seconds.get()), (3, 2));
+        assert_eq!(changed.decision.values, Decision::default().values);
+        assert!(with("[http]\nqeue = 3").unwrap_err().to_string().contains("qeue"));
+        assert!(with("[http]\nlisten = \"0.0.0.0:1\"").is_err());
     }
 
     #[test]

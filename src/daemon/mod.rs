@@ -12,7 +12,9 @@
 //! - SIGTERM ends it within `kiosk.drain_seconds`. What is not done by then is still to do.
 
 mod ahead;
+mod configuration;
 mod figures;
+mod fleet;
 mod orders;
 mod reload;
 mod session;
@@ -23,7 +25,7 @@ mod systemd;
 mod worker;
 
 use std::future::pending;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cic_kiosk::config::{Config, Mqtt, Name};
@@ -37,10 +39,14 @@ use ulid::Ulid;
 use crate::capture::Sources;
 use crate::cloud::Cloud;
 use crate::credentials::Credentials;
+use crate::fleet::anomalies::Anomalies;
+use crate::fleet::configuration::Configuration;
+use crate::fleet::machine::Machine;
+use crate::fleet::presence::Birth;
 use crate::http::server::Listening;
 use crate::http::{self, Api, Kiosk, router};
 use crate::keys::KeyStore;
-use crate::mqtt::{Dial, LinkState, Publisher, Topics};
+use crate::mqtt::{Dial, LinkState, Post, Publisher, Topics};
 use crate::outbox::{Outbox, SealingKeys};
 use crate::panel;
 use crate::reading::{self, Reader};
@@ -48,6 +54,7 @@ use crate::scan::Desk;
 use crate::signals::{Signals, Wish};
 use ahead::ReadAhead;
 use figures::Figures;
+use reload::{Concerned, Control};
 use submit::Socket;
 use supervisor::{Failure, Supervisor};
 use worker::Worker;
@@ -80,16 +87,21 @@ pub fn run(
     load: Load,
     announce: impl FnOnce(Option<&str>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let config = load()?;
-    let topics = topics(&config)?;
-    let state = config.kiosk.state.clone();
-    reading::check(&config.reading)?;
-    let credentials = Credentials::new(config.kiosk.credentials.as_deref());
+    let here = load()?;
+    let topics = topics(&here)?;
+    let state = here.kiosk.state.clone();
+    reading::check(&here.reading)?;
+    let credentials = Credentials::new(here.kiosk.credentials.as_deref());
     let keys = SealingKeys::load(&credentials)?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
-        let outbox = Outbox::open(&state, keys, config.outbox.clone())?;
-        let daemon = Daemon::new(config, topics, credentials, outbox)?;
+        let outbox = Outbox::open(&state, keys, here.outbox.clone())?;
+        // From here on nobody else works on this state folder.
+        let anomalies = Anomalies::default();
+        let (configuration, config) = Configuration::open(&state, &here, anomalies.clone());
+        outbox.set_limits(config.outbox.clone());
+        let settings = Given { here, config, configuration, anomalies };
+        let daemon = Daemon::new(settings, topics, credentials, outbox)?;
         daemon.serve(load, announce).await
     });
     runtime.shutdown_timeout(GIVEN_UP);
@@ -105,10 +117,23 @@ fn topics(config: &Config) -> Result<Topics, Failure> {
     Ok(Topics::new(branch, named(&config.kiosk.id, "kiosk.id")?))
 }
 
+/// What the program was started with.
+struct Given {
+    /// The kiosk's own configuration,
+    here: Config,
+    /// the same with settings from afar,
+    config: Config,
+    /// and those.
+    configuration: Configuration,
+    anomalies: Anomalies,
+}
+
 /// Everything that runs.
 struct Daemon {
     settings: watch::Sender<Arc<Config>>,
     topics: Topics,
+    /// What goes to the fleet and comes from it.
+    post: Post,
     credentials: Credentials,
     outbox: Outbox,
     reader: Arc<Reader>,
@@ -121,24 +146,43 @@ struct Daemon {
     /// ... and nothing is finished any more when this is.
     give_up: CancellationToken,
     supervisor: Supervisor,
+    anomalies: Anomalies,
+    /// Changes the settings,
+    control: Control,
+    /// and what is wanted of them from afar.
+    configuration: Arc<Mutex<Configuration>>,
 }
 
 impl Daemon {
     fn new(
-        config: Config,
+        given: Given,
         topics: Topics,
         credentials: Credentials,
         outbox: Outbox,
     ) -> Result<Self, Failure> {
+        let Given { here, config, configuration, anomalies } = given;
         let reader = Arc::new(Reader::new(&config));
         let cloud = cloud(&config, &credentials, &reader)?;
+        let mut birth = Birth::of(&config, &Machine::default());
+        birth.configuration = configuration.versions();
+        let post = Post::new(birth, topics.desired().to_vec());
         let settings = watch::Sender::new(Arc::new(config));
         let desk = Arc::new(Desk::new(outbox.clone(), settings.subscribe(), cloud));
         let ahead = ReadAhead::new(Arc::clone(&reader), Arc::clone(&desk));
+        let concerned = Concerned {
+            settings: settings.clone(),
+            outbox: outbox.clone(),
+            desk: Arc::clone(&desk),
+            reader: Arc::clone(&reader),
+            credentials: credentials.clone(),
+            post: post.clone(),
+        };
+        let control = Control::new(concerned, here, configuration.settings());
         let stop = CancellationToken::new();
         Ok(Self {
             settings,
             topics,
+            post,
             credentials,
             outbox,
             reader,
@@ -146,6 +190,9 @@ impl Daemon {
             ahead,
             ended: broadcast::Sender::new(ENDED),
             supervisor: Supervisor::new(stop.clone()),
+            anomalies,
+            control,
+            configuration: Arc::new(Mutex::new(configuration)),
             stop,
             give_up: CancellationToken::new(),
         })
@@ -166,11 +213,13 @@ impl Daemon {
         self.start_panel(sources.clone(), &figures);
         self.start_socket(sources)?;
         self.start_keeper(figures.clone());
+        self.start_telemetry(&figures);
 
         let address = api.as_ref().map(|(_, address)| address.as_str());
         announce(address)?;
         systemd::ready();
         log::info!(version = env!("CARGO_PKG_VERSION"); "ready");
+        self.start_configuration(figures.link());
 
         let watching = tokio::spawn(watch_over(self.supervisor.clone()));
         let damaged = loop {
@@ -179,7 +228,7 @@ impl Daemon {
                     Wish::End => break false,
                     Wish::Reload => {
                         systemd::reloading();
-                        self.reload(&load);
+                        self.control.reload(&load);
                         systemd::ready();
                     }
                 },
@@ -215,12 +264,18 @@ impl Daemon {
     /// Begins to publish what waits, and gives the figures that tell of it.
     fn start_publisher(&self) -> Figures {
         let link = watch::Sender::new(LinkState::default());
-        let figures =
-            Figures::new(self.supervisor.clone(), link.subscribe(), Arc::clone(&self.desk));
+        let figures = Figures::new(
+            self.supervisor.clone(),
+            link.subscribe(),
+            Arc::clone(&self.desk),
+            self.anomalies.clone(),
+            self.settings.subscribe(),
+        );
         let publishing = Publishing {
             outbox: Arc::new(self.outbox.clone()),
             credentials: self.credentials.clone(),
             topics: self.topics.clone(),
+            post: self.post.clone(),
             settings: self.settings.subscribe(),
             link,
             stop: self.stop.clone(),
@@ -321,7 +376,7 @@ impl Daemon {
                         () = stop.cancelled() => return Ok(()),
                         _ = looks.tick() => {
                             let _busy = pulse.busy(DISK);
-                            figures.look(outbox.figures().await?);
+                            figures.look(&outbox).await?;
                         }
                         _ = tidies.tick() => {
                             let _busy = pulse.busy(DISK);
@@ -340,6 +395,7 @@ struct Publishing {
     outbox: Arc<Outbox>,
     credentials: Credentials,
     topics: Topics,
+    post: Post,
     settings: watch::Receiver<Arc<Config>>,
     link: watch::Sender<LinkState>,
     stop: CancellationToken,
@@ -353,9 +409,10 @@ impl Publishing {
             let settings = self.settings.borrow_and_update().mqtt.clone();
             let (topics, credentials) = (self.topics.clone(), self.credentials.clone());
             let dial = Dial { settings: settings.clone(), credentials, topics };
-            let publisher = Publisher::new(Arc::clone(&self.outbox), dial, self.link.clone());
+            let (outbox, post) = (Arc::clone(&self.outbox), self.post.clone());
+            let publisher = Publisher::new(outbox, dial, post, self.link.clone());
             let ends = self.stop.child_token();
-            let publishing = publisher.run(ends.clone());
+            let publishing = publisher.run(ends.clone(), self.stop.clone());
             tokio::pin!(publishing);
             tokio::select! {
                 () = &mut publishing => {}

@@ -1,43 +1,129 @@
-//! A new configuration while the program runs.
+//! A new configuration while the program runs: the kiosk's own, read again, or settings from afar over
+//! it.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cic_kiosk::config::Config;
+use tokio::sync::watch;
 use toml::{Table, Value};
 
-use super::{Daemon, Load, cloud};
+use super::supervisor::Failure;
+use super::{Load, cloud};
+use crate::credentials::Credentials;
+use crate::fleet::presence::Birth;
+use crate::mqtt::Post;
+use crate::outbox::Outbox;
+use crate::reading::Reader;
+use crate::scan::Desk;
 
-impl Daemon {
+/// Changes what is set, for everybody. Clones are the same.
+#[derive(Clone)]
+pub struct Control {
+    concerned: Concerned,
+    given: Arc<Mutex<Given>>,
+    reloads: watch::Sender<u64>,
+}
+
+/// What settings are changed of.
+#[derive(Clone)]
+pub struct Concerned {
+    /// What is in force, for everybody who looks.
+    pub settings: watch::Sender<Arc<Config>>,
+    /// Has its limits.
+    pub outbox: Outbox,
+    /// Has the cloud, ...
+    pub desk: Arc<Desk>,
+    /// ... which reads with this one ...
+    pub reader: Arc<Reader>,
+    /// ... and takes its secrets from here.
+    pub credentials: Credentials,
+    /// Tells what the kiosk can.
+    pub post: Post,
+}
+
+/// What the settings that are in force are made of.
+struct Given {
+    /// The kiosk's own.
+    here: Config,
+    /// What lies over them.
+    afar: Table,
+}
+
+impl Control {
+    /// Of what is in force: the kiosk's own configuration with settings from afar over it.
+    pub fn new(concerned: Concerned, here: Config, afar: Table) -> Self {
+        let given = Arc::new(Mutex::new(Given { here, afar }));
+        Self { concerned, given, reloads: watch::Sender::default() }
+    }
+
     /// Reads the configuration again and takes over what can change. One that is wrong changes
     /// nothing.
-    pub(super) fn reload(&self, load: &Load) {
-        let old = Arc::clone(&self.settings.borrow());
-        let taken = load().and_then(|new| {
-            let (new, left) = taken_over(&old, new);
-            let cloud = if (&new.cloud, &new.decision) == (&old.cloud, &old.decision) {
-                None
-            } else {
-                Some(cloud(&new, &self.credentials, &self.reader)?)
-            };
-            Ok((new, left, cloud))
-        });
-        let (new, left, cloud) = match taken {
+    pub fn reload(&self, load: &Load) {
+        let mut given = self.given();
+        let taken = load().and_then(|here| Ok((self.take_over(here.with(&given.afar)?)?, here)));
+        let (left, here) = match taken {
             Ok(taken) => taken,
             Err(error) => {
                 log::error!("the new configuration is not taken over, the old one stays: {error}");
                 return;
             }
         };
-        if let Some(cloud) = cloud {
-            self.desk.ask(cloud);
-        }
-        self.outbox.set_limits(new.outbox.clone());
-        self.settings.send_replace(Arc::new(new));
+        given.here = here;
         log::info!("the configuration was read again");
         if !left.is_empty() {
             log::warn!("changes that need a restart: {}", left.join(", "));
         }
+        self.reloads.send_modify(|count| *count += 1);
+    }
+
+    /// Lays these settings over the kiosk's own, in the place of those that did. Gives the keys of
+    /// them that need a restart.
+    ///
+    /// # Errors
+    /// Why nothing was changed.
+    pub fn lay_over(&self, afar: &Table) -> Result<Vec<String>, Failure> {
+        let mut given = self.given();
+        let mut left = self.take_over(given.here.with(afar)?)?;
+        left.retain(|key| {
+            let (section, key) = key.split_once('.').unwrap_or_default();
+            afar.get(section).and_then(|keys| keys.get(key)).is_some()
+        });
+        given.afar = afar.clone();
+        Ok(left)
+    }
+
+    /// The kiosk's own configuration.
+    pub fn here(&self) -> Config {
+        self.given().here.clone()
+    }
+
+    /// What is in force.
+    pub fn now(&self) -> Arc<Config> {
+        Arc::clone(&self.concerned.settings.borrow())
+    }
+
+    /// Changes whenever the kiosk's own configuration was read again.
+    pub fn reloads(&self) -> watch::Receiver<u64> {
+        self.reloads.subscribe()
+    }
+
+    /// Takes over what can change, and gives the keys of what cannot.
+    fn take_over(&self, new: Config) -> Result<Vec<String>, Failure> {
+        let old = self.now();
+        let Concerned { settings, outbox, desk, reader, credentials, post } = &self.concerned;
+        let (new, left) = taken_over(&old, new);
+        if (&new.cloud, &new.decision) != (&old.cloud, &old.decision) {
+            desk.ask(cloud(&new, credentials, reader)?);
+        }
+        outbox.set_limits(new.outbox.clone());
+        post.change_birth(|birth| birth.capabilities = Birth::capabilities(&new));
+        settings.send_replace(Arc::new(new));
+        Ok(left)
+    }
+
+    fn given(&self) -> MutexGuard<'_, Given> {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -49,6 +135,7 @@ fn taken_over(old: &Config, new: Config) -> (Config, Vec<String>) {
     config.capture = new.capture.clone();
     config.outbox = new.outbox.clone();
     config.mqtt = new.mqtt.clone();
+    config.fleet = new.fleet.clone();
     config.kiosk.attempts = new.kiosk.attempts;
     config.kiosk.drain_seconds = new.kiosk.drain_seconds;
     let left = differences(&config, &new);

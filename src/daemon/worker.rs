@@ -121,6 +121,7 @@ impl Worker {
         log::error!(scan_id:% = scan.id, attempt; "not read: {failure}");
         if attempt >= settings.kiosk.attempts.get() {
             self.outbox.bury_document(scan.id, &failure).await?;
+            self.desk.scans().set_aside(scan.source);
             self.tell_end(&scan);
         }
         Ok(())

@@ -6,10 +6,12 @@ use cic_kiosk::report::schema::Answer;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
-use super::presence::Presence;
+use crate::fleet::configuration::message::{Desired, Reported};
+use crate::fleet::presence::Presence;
+use crate::fleet::telemetry::Telemetry;
 
 /// Version of the topics, which their names hold, too; not the program's.
-const VERSION: &str = "1.0.0";
+const VERSION: &str = "1.1.0";
 
 fn asyncapi() -> Value {
     // The dialect that an AsyncAPI document speaks by itself.
@@ -19,6 +21,9 @@ fn asyncapi() -> Value {
         .into_generator();
     let result = generator.subschema_for::<Answer>();
     let presence = generator.subschema_for::<Presence>();
+    let telemetry = generator.subschema_for::<Telemetry>();
+    let desired = generator.subschema_for::<Desired>();
+    let reported = generator.subschema_for::<Reported>();
     let message = |name: &str, summary: &str, payload: &schemars::Schema| {
         json!({
             "name": name,
@@ -32,8 +37,9 @@ fn asyncapi() -> Value {
         "info": {
             "title": "cic-kiosk at the branch's broker",
             "version": VERSION,
-            "description": "What a kiosk publishes. Every message is delivered at least once: who \
-                            subscribes to results discards a scan_id that came before.",
+            "description": "What a kiosk publishes, and what it listens to. Every message is delivered \
+                            at least once: who subscribes to results discards a scan_id that came \
+                            before.",
             "license": {"name": "Apache-2.0 OR MIT"},
         },
         "defaultContentType": "application/json",
@@ -56,21 +62,50 @@ fn asyncapi() -> Value {
                 "address": "cic/v1/{branch}/{kiosk}/presence",
                 "description": "The last message is retained. That of a kiosk that was lost is its \
                                 last will.",
-                "parameters": parameters(&[
-                    ("branch", "the branch's name"),
-                    ("kiosk", "the kiosk's name in its branch"),
-                ]),
+                "parameters": kiosks_parameters(),
                 "messages": {"presence": {"$ref": "#/components/messages/presence"}},
+            },
+            "telemetry": {
+                "address": "cic/v1/{branch}/{kiosk}/telemetry",
+                "description": "Every fleet.telemetry_seconds, on each connection, and within 5 \
+                                seconds when something changes that somebody may have to see to. \
+                                Not retained.",
+                "parameters": kiosks_parameters(),
+                "messages": {"telemetry": {"$ref": "#/components/messages/telemetry"}},
+            },
+            "desired": {
+                "address": "cic/v1/{branch}/{kiosk}/config/desired",
+                "description": "Settings that are wanted, retained: of one kiosk, of those of a \
+                                branch, or of all. A kiosk listens to the three that concern it, and \
+                                the one for itself wins over the branch's, and that over all's.",
+                "parameters": parameters(&[
+                    ("branch", "the branch's name, or _all"),
+                    ("kiosk", "the kiosk's name in its branch, or _all"),
+                ]),
+                "messages": {"desired": {"$ref": "#/components/messages/desired"}},
+            },
+            "reported": {
+                "address": "cic/v1/{branch}/{kiosk}/config/reported",
+                "description": "Which of the settings that are wanted are in force, and why others \
+                                are not. The last message is retained.",
+                "parameters": kiosks_parameters(),
+                "messages": {"reported": {"$ref": "#/components/messages/reported"}},
             },
         },
         "operations": {
             "publishResult": operation("result", false, "A document was read"),
-            "publishPresence": operation("presence", true, "The kiosk came or went"),
+            "publishPresence": operation("presence", true, "The kiosk came, goes, or went"),
+            "publishTelemetry": operation("telemetry", false, "How the kiosk does"),
+            "receiveDesired": heard("desired", "Settings are wanted of the kiosk"),
+            "publishReported": operation("reported", true, "What became of them"),
         },
         "components": {
             "messages": {
                 "result": message("result", "What a document says: the HTTP API's JSON", &result),
-                "presence": message("presence", "Whether the kiosk is there", &presence),
+                "presence": message("presence", "Whether the kiosk is there, and what it is", &presence),
+                "telemetry": message("telemetry", "The kiosk's figures", &telemetry),
+                "desired": message("desired", "Settings that are wanted", &desired),
+                "reported": message("reported", "What became of them", &reported),
             },
             "securitySchemes": {
                 "password": {
@@ -120,6 +155,18 @@ fn parameters(all: &[(&str, &str)]) -> Value {
     Value::Object(all.iter().map(one).collect())
 }
 
+fn kiosks_parameters() -> Value {
+    parameters(&[("branch", "the branch's name"), ("kiosk", "the kiosk's name in its branch")])
+}
+
+fn heard(channel: &str, summary: &str) -> Value {
+    let mut operation = operation(channel, true, summary);
+    operation["action"] = "receive".into();
+    // A subscription has no such flag.
+    operation["bindings"] = json!({"mqtt": {"qos": 1}});
+    operation
+}
+
 fn operation(channel: &str, retain: bool, summary: &str) -> Value {
     json!({
         "action": "send",
@@ -135,12 +182,19 @@ mod tests {
     use std::fs;
     use std::io::Read;
 
+    use cic_kiosk::config::Config;
     use cic_kiosk::report::schema::{ErrorCode, Meta, Report};
     use flate2::read::GzDecoder;
+    use jiff::Timestamp;
 
     use super::super::fixture::topics;
-    use super::super::presence::{Presence, Reason};
     use super::*;
+    use crate::fleet::anomalies::Anomalies;
+    use crate::fleet::configuration::Configuration;
+    use crate::fleet::configuration::message::Level;
+    use crate::fleet::machine::Machine;
+    use crate::fleet::presence::{Birth, Presence, Reason};
+    use crate::fleet::telemetry::tests::full;
 
     const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/asyncapi.yaml");
     const HEAD: &str = "# Made from the types: REGENERATE=1 cargo test asyncapi\n";
@@ -187,6 +241,9 @@ mod tests {
             topics().result(scan)
         );
         assert_eq!(address("presence"), topics().presence());
+        assert_eq!(address("telemetry"), topics().telemetry());
+        assert_eq!(address("reported"), topics().reported());
+        assert_eq!(address("desired"), topics().desired()[2]);
     }
 
     /// What is published fits the document's own schema and, in today's JSON Schema, its type's.
@@ -207,16 +264,57 @@ mod tests {
 
     #[test]
     fn presence_fits_its_schema() {
+        let birth = Birth::of(&Config::default(), &Machine::default());
+        let least = Birth { started: birth.started.clone(), ..Birth::default() };
         let newest = newest::<Presence>();
         for presence in [
-            Presence::online(),
-            Presence::offline(Reason::Lost),
-            Presence::offline(Reason::Stopped),
+            Presence::online(least, Timestamp::now()),
+            Presence::online(birth.clone(), Timestamp::now()),
+            Presence::stopping(birth.clone()),
+            Presence::offline(birth.clone(), Reason::Lost),
+            Presence::offline(birth.clone(), Reason::Reconnecting),
+            Presence::offline(birth, Reason::Stopped),
         ] {
             let presence: Value = serde_json::from_slice(&presence.json()).unwrap();
             assert!(fits("Presence", &presence, &newest), "{presence}");
         }
         assert!(!fits("Presence", &json!({"status": "away"}), &newest));
+    }
+
+    #[test]
+    fn telemetry_fits_its_schema() {
+        let newest = newest::<Telemetry>();
+        let least = Telemetry { at: full().at, ..Telemetry::default() };
+        for telemetry in [least, full()] {
+            let mut telemetry: Value = serde_json::from_slice(&telemetry.json()).unwrap();
+            assert!(fits("Telemetry", &telemetry, &newest), "{telemetry}");
+            telemetry["outbox"]["dead"] = json!("none");
+            assert!(!fits("Telemetry", &telemetry, &newest));
+        }
+    }
+
+    #[test]
+    fn desired_and_reported_fit_their_schemas() {
+        let wanted = json!({"version": 1, "settings": {"capture": {"asks": 1}}});
+        assert!(fits("Desired", &wanted, &newest::<Desired>()));
+        for wrong in [json!({"version": 0, "settings": {}}), json!({"version": 1}), json!([])] {
+            assert!(!fits("Desired", &wrong, &newest::<Desired>()), "{wrong}");
+            assert!(Desired::parse(wrong.to_string().as_bytes()).is_err(), "{wrong}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let here = Config::default();
+        let (mut configuration, _) =
+            Configuration::open(folder.path(), &here, Anomalies::default());
+        let mut fit = |message: String| {
+            configuration.take(Level::Kiosk, Ok(message.as_bytes()), &here, &|_| {
+                Ok(vec!["http.queue".to_owned()])
+            });
+            let reported = json!(configuration.reported());
+            assert!(fits("Reported", &reported, &newest::<Reported>()), "{reported}");
+        };
+        fit(wanted.to_string());
+        fit("{".to_owned());
+        fit(json!({"version": 2, "settings": {"kiosk": {"id": "x"}}}).to_string());
     }
 
     #[test]

@@ -4,20 +4,22 @@
 //! acknowledged. Neither is wanted: a connection here is one event loop that is thrown away with
 //! everything in it, and whoever published knows what was not acknowledged.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout, timeout_at};
 use ulid::Ulid;
 
 use super::MAX_PACKET;
-use super::dial::Dial;
+use super::dial::{BESIDE, Dial};
 use super::failure::Failure;
-use super::presence::{Presence, Reason};
+use super::post::{Note, Post};
 use super::topics::Topics;
 use super::wire::{Event, Wire};
+use crate::fleet::presence::{Birth, Presence, Reason};
 use crate::outbox::{Seq, Waiting};
 
 /// What a PUBLISH has beside topic and payload: its head (1), its length (4), the topic's length
@@ -41,10 +43,12 @@ pub struct Sent {
 }
 
 /// What a message is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     /// The kiosk's presence.
     Presence,
+    /// What else is for the fleet, by its topic.
+    Note(String),
     /// A result.
     Result {
         /// Its place.
@@ -58,6 +62,11 @@ pub enum Message {
 pub struct Connection {
     wire: Wire,
     topics: Topics,
+    post: Post,
+    /// What the kiosk is, as it was told here.
+    birth: watch::Receiver<Birth>,
+    /// The notes that were published here.
+    told: BTreeMap<String, u64>,
     ack_time: Duration,
     max_packet: usize,
     in_flight: VecDeque<Sent>,
@@ -70,26 +79,31 @@ pub struct Connection {
 
 impl Connection {
     /// Connects, leaves the last will, says that the kiosk is there, and waits until the broker has
-    /// acknowledged that.
-    pub async fn open(dial: &Dial) -> Result<Self, Failure> {
+    /// acknowledged that. It listens to what is for the kiosk if `listens`.
+    pub async fn open(dial: &Dial, post: &Post, listens: bool) -> Result<Self, Failure> {
         let limit = dial.settings.connect_time();
-        let opened = timeout(limit, Self::connect(dial)).await;
+        let opened = timeout(limit, Self::connect(dial, post, listens)).await;
         opened.unwrap_or(Err(Failure::Silent("accept the connection")))
     }
 
-    async fn connect(dial: &Dial) -> Result<Self, Failure> {
+    async fn connect(dial: &Dial, post: &Post, listens: bool) -> Result<Self, Failure> {
         let (dial, topics) = (dial.clone(), dial.topics.clone());
         let ack_time = dial.settings.ack_time();
         let window = usize::from(dial.settings.window.get());
         let options = spawn_blocking(move || dial.options())
             .await
             .map_err(|_| Failure::Protocol("the options panicked".to_owned()))??;
-        let will = Presence::offline(Reason::Lost).json();
+        let mut birth = post.birth();
+        let told = birth.borrow_and_update().clone();
+        let will = Presence::offline(told.clone(), Reason::Lost).json();
         let options = options.with_last_will(topics.presence(), will);
         let mut connection = Self {
-            // A full window, the message of presence, and the DISCONNECT.
-            wire: Wire::open(options, window + 2),
+            // A full window, what goes beside it, SUBSCRIBE and DISCONNECT.
+            wire: Wire::open(options, window + usize::from(BESIDE) + 2, Some(post.clone())),
             topics,
+            post: post.clone(),
+            birth,
+            told: BTreeMap::new(),
             ack_time,
             max_packet: MAX_PACKET,
             in_flight: VecDeque::new(),
@@ -98,9 +112,13 @@ impl Connection {
             since: Timestamp::now(),
         };
         connection.greeted().await?;
-        // Whatever is subscribed to in future, it is here, for each connection.
-        connection.tell_presence(&Presence::online())?;
+        connection.tell_presence(&Presence::online(told, connection.since))?;
         while connection.acknowledged().await?.is_empty() {}
+        // The session is a clean one: this is for each connection.
+        if listens && !post.subscriptions().is_empty() {
+            let asked = connection.wire.subscribe(post.subscriptions());
+            asked.map_err(|_| connection.end())?;
+        }
         Ok(connection)
     }
 
@@ -130,6 +148,36 @@ impl Connection {
         let Waiting { seq, scan_id, payload } = waiting;
         let topic = self.topics.result(scan_id);
         self.send(Message::Result { seq, scan_id }, topic, false, payload)
+    }
+
+    /// Publishes what is new of the fleet's notes, and of what the kiosk is; something of it may wait
+    /// until there is room.
+    pub fn tell(&mut self) -> Result<(), Failure> {
+        let is_beside = |sent: &&Sent| !matches!(sent.message, Message::Result { .. });
+        // Another presence, the last one, and the notes have places that are kept for them.
+        let places = self.in_flight.iter().filter(is_beside).count() + 2 + self.post.topics();
+        if places > usize::from(BESIDE) {
+            return Ok(());
+        }
+        if self.birth.has_changed().unwrap_or_default() {
+            let birth = self.birth.borrow_and_update().clone();
+            self.tell_presence(&Presence::online(birth, self.since))?;
+        }
+        for Note { topic, payload, retain, .. } in self.post.due(&mut self.told) {
+            if HEADER + topic.len() + payload.len() > self.max_packet {
+                let size = format!("{} bytes", payload.len());
+                self.post.refused("publish to", &topic, &size);
+            } else {
+                self.send(Message::Note(topic.clone()), topic, retain, payload)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that the program is ending.
+    pub fn tell_stopping(&mut self) -> Result<(), Failure> {
+        let birth = self.birth.borrow().clone();
+        self.tell_presence(&Presence::stopping(birth))
     }
 
     fn tell_presence(&mut self, presence: &Presence) -> Result<(), Failure> {
@@ -187,7 +235,7 @@ impl Connection {
         let outcome = if count == 0 { Err(Failure::Closed) } else { Ok(()) };
         let outcome = outcome.and_then(|()| {
             events.into_iter().try_for_each(|event| {
-                acknowledged.extend(self.take(event?));
+                acknowledged.extend(self.take(event?)?);
                 Ok(())
             })
         });
@@ -203,27 +251,47 @@ impl Connection {
     }
 
     /// The message that this event acknowledges, if it does.
-    fn take(&mut self, event: Event) -> Option<Sent> {
-        match event {
+    fn take(&mut self, event: Event) -> Result<Option<Sent>, Failure> {
+        Ok(match event {
             // The library gives identifiers in the order in which it was asked to publish.
             Event::Sent(id) => {
-                let next = self.in_flight.iter_mut().find(|it| it.packet_id.is_none())?;
-                next.packet_id = Some(id);
+                if let Some(next) = self.in_flight.iter_mut().find(|it| it.packet_id.is_none()) {
+                    next.packet_id = Some(id);
+                }
                 None
             }
-            Event::Acknowledged(id) => {
-                let place = self.in_flight.iter().position(|it| it.packet_id == Some(id))?;
-                self.in_flight.remove(place)
+            Event::Acknowledged(id) => self.remove(id),
+            Event::Refused(id, reason) => {
+                match self.in_flight.iter().find(|it| it.packet_id == Some(id)) {
+                    Some(Sent { message: Message::Note(topic), .. }) => {
+                        self.post.refused("publish to", topic, &format!("{reason:?}"));
+                        self.remove(id)
+                    }
+                    _ => return Err(Failure::of_reason(reason)),
+                }
+            }
+            Event::Unheard(refused) => {
+                let topics = self.post.subscriptions().iter().zip(refused);
+                for (topic, _) in topics.filter(|(_, is_refused)| *is_refused) {
+                    self.post.refused("listen to", topic, "its SUBACK says so");
+                }
+                None
             }
             Event::Greeted(_) | Event::Left => None,
-        }
+        })
     }
 
-    /// Says that the program ends, and leaves; gives what was still acknowledged.
-    pub async fn close(mut self) -> Vec<Sent> {
+    fn remove(&mut self, id: u16) -> Option<Sent> {
+        let place = self.in_flight.iter().position(|it| it.packet_id == Some(id))?;
+        self.in_flight.remove(place)
+    }
+
+    /// Says that the kiosk goes, and why, and leaves; gives what was still acknowledged.
+    pub async fn close(mut self, reason: Reason) -> Vec<Sent> {
         let mut all = Vec::new();
         let goodbye = async {
-            self.tell_presence(&Presence::offline(Reason::Stopped))?;
+            let birth = self.birth.borrow().clone();
+            self.tell_presence(&Presence::offline(birth, reason))?;
             while self.in_flight.iter().any(|it| it.message == Message::Presence) {
                 all.extend(self.acknowledged().await?);
             }

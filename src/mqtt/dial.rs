@@ -12,10 +12,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use url::Host;
 
-use super::MAX_PACKET;
 use super::failure::Failure;
 use super::topics::Topics;
 use super::wire::Options;
+use super::{MAX_INCOMING, MAX_PACKET};
 use crate::credentials::Credentials;
 
 /// The credential that is the password of `mqtt.user`.
@@ -23,6 +23,9 @@ const PASSWORD: &str = "mqtt-password";
 
 /// The credential that is the key of `mqtt.certificate`.
 const KEY: &str = "mqtt-key";
+
+/// Messages that may be on their way beside a full window of results.
+pub(super) const BESIDE: u16 = 8;
 
 /// Where to connect, and as whom.
 #[derive(Clone, Debug)]
@@ -52,8 +55,8 @@ impl Dial {
         let (id, transport) = (self.topics.client_id(), self.transport()?);
         let credentials = self.user_and_password()?;
         let (keep_alive, connect_time) = (self.settings.keep_alive(), self.settings.connect_time());
-        // The message of presence has a place beside a full window.
-        let window = self.settings.window.get().saturating_add(1);
+        // Presence and the fleet's notes have a place beside a full window.
+        let window = self.settings.window.get().saturating_add(BESIDE);
         // The store of results remembers what was not acknowledged, and retained topics what is
         // for the kiosk to know: a session at the broker would be a third memory.
         Ok(match self.settings.protocol {
@@ -62,6 +65,8 @@ impl Dial {
                 options.set_transport(transport).set_keep_alive(keep_alive).set_clean_start(true);
                 options.set_connection_timeout(connect_time.as_secs());
                 options.set_outgoing_inflight_upper_limit(window);
+                // The broker is told, and keeps what is larger to itself.
+                options.set_max_packet_size(Some(MAX_INCOMING as u32));
                 if let Some((user, password)) = credentials {
                     options.set_credentials(user, password);
                 }
@@ -70,7 +75,7 @@ impl Dial {
             Protocol::V3 => {
                 let mut options = MqttOptions::new(id, host, port);
                 options.set_transport(transport).set_keep_alive(keep_alive).set_clean_session(true);
-                options.set_inflight(window).set_max_packet_size(MAX_PACKET, MAX_PACKET);
+                options.set_inflight(window).set_max_packet_size(MAX_INCOMING, MAX_PACKET);
                 if let Some((user, password)) = credentials {
                     options.set_credentials(user, password);
                 }

@@ -68,6 +68,12 @@ pub enum Failure {
     /// The broker does not take the message, for what we or it are.
     #[error("the broker does not take messages ({0:?}); check its rules for this kiosk's topics")]
     NotTaken(PubAckReason),
+    /// The broker sent more than is ever taken in. Brokers of MQTT 5 do not, as they are told.
+    #[error(
+        "the broker sent a message of more than 1 MiB: clear what is retained on the topics that \
+         this kiosk listens to; it listens to none for an hour"
+    )]
+    TooMuch,
     /// The broker does not speak this version of MQTT, or not well.
     #[error("the broker does not speak MQTT as it should: {0}; check mqtt.protocol")]
     Protocol(String),
@@ -96,6 +102,7 @@ impl Failure {
             Self::Closed | Self::Ended(_) => "closed",
             Self::Unfit(_) => "unfit",
             Self::NotTaken(_) => "not_taken",
+            Self::TooMuch => "too_much",
             Self::Protocol(_) => "protocol",
         }
     }
@@ -168,6 +175,9 @@ impl From<rumqttc::StateError> for Failure {
             Of::Io(error) => Self::of_io(&error),
             Of::AwaitPingResp => Self::Silent("answer a ping"),
             Of::CollisionTimeout => Self::Silent("acknowledge a message"),
+            Of::Deserialization(rumqttc::mqttbytes::Error::PayloadSizeLimitExceeded(_)) => {
+                Self::TooMuch
+            }
             other => Self::Protocol(other.to_string()),
         }
     }
@@ -190,6 +200,9 @@ impl From<StateError> for Failure {
             }
             StateError::AwaitPingResp => Self::Silent("answer a ping"),
             StateError::CollisionTimeout => Self::Silent("acknowledge a message"),
+            StateError::Deserialization(mqttbytes::Error::PayloadSizeLimitExceeded { .. }) => {
+                Self::TooMuch
+            }
             // Mosquitto says so in a PUBACK, where the client library does not know the code.
             StateError::Deserialization(mqttbytes::Error::InvalidConnectReturnCode(
                 PACKET_TOO_LARGE,

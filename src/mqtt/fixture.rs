@@ -21,8 +21,9 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::queue::{Queue, QueueError};
-use super::{Dial, LinkState, Publisher, Topics};
+use super::{Dial, LinkState, Post, Publisher, Topics};
 use crate::credentials::Credentials;
+use crate::fleet::presence::Birth;
 use crate::outbox::{Seq, Waiting};
 
 /// For everything that must happen at some time.
@@ -156,13 +157,13 @@ impl Listener {
         }
     }
 
-    /// The next presence that is not online.
-    pub async fn next_offline(&mut self) -> serde_json::Value {
+    /// The next presence of this status.
+    pub async fn next_presence(&mut self, status: &str) -> serde_json::Value {
         loop {
             let message = self.next().await;
             if message.topic.ends_with(b"/presence") {
                 let presence: serde_json::Value = serde_json::from_slice(&message.payload).unwrap();
-                if presence["status"] == "offline" {
+                if presence["status"] == status {
                     return presence;
                 }
             }
@@ -174,6 +175,17 @@ impl Drop for Listener {
     fn drop(&mut self) {
         self.driver.abort();
     }
+}
+
+/// Publishes something, retained.
+pub fn send(port: u16, topic: &str, payload: &[u8]) {
+    let mut client = Command::new("mosquitto_pub")
+        .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-t", topic, "-q", "1", "-r", "-s"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("mosquitto-clients is installed");
+    std::io::Write::write_all(&mut client.stdin.take().unwrap(), payload).unwrap();
+    assert!(client.wait().unwrap().success());
 }
 
 /// What a broker retains on a topic.
@@ -285,7 +297,9 @@ impl Queue for Memory {
 /// A publisher under way.
 pub struct Kiosk {
     pub state: watch::Receiver<LinkState>,
+    pub post: Post,
     stop: CancellationToken,
+    end: CancellationToken,
     task: JoinHandle<()>,
 }
 
@@ -295,10 +309,12 @@ impl Kiosk {
             Dial { settings, credentials: Credentials::new(Some(credentials)), topics: topics() };
         let link = watch::Sender::new(LinkState::default());
         let state = link.subscribe();
-        let publisher = Publisher::new(Arc::clone(queue), dial, link);
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(publisher.run(stop.clone()));
-        Self { state, stop, task }
+        let birth = Birth { version: env!("CARGO_PKG_VERSION").to_owned(), ..Birth::default() };
+        let post = Post::new(birth, topics().desired().to_vec());
+        let publisher = Publisher::new(Arc::clone(queue), dial, post.clone(), link);
+        let (stop, end) = (CancellationToken::new(), CancellationToken::new());
+        let task = tokio::spawn(publisher.run(stop.clone(), end.clone()));
+        Self { state, post, stop, end, task }
     }
 
     pub fn state(&self) -> LinkState {
@@ -306,6 +322,12 @@ impl Kiosk {
     }
 
     pub async fn stop(self) {
+        self.end.cancel();
+        self.leave().await;
+    }
+
+    /// As where it connects again.
+    pub async fn leave(self) {
         self.stop.cancel();
         tokio::time::timeout(PATIENCE, self.task).await.expect("an end").unwrap();
     }

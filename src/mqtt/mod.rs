@@ -11,6 +11,7 @@
 //! - Results made while a backlog drains go before it. Memory holds a window of results, not the
 //!   backlog.
 //! - What is retained as the kiosk's presence is true within the keep-alive time.
+//! - What else is said and heard ([`Post`]) holds up no result, whatever the broker does with it.
 //!
 //! MQTT 5 is spoken, for its reasons: in MQTT 3.1.1 a broker acknowledges what it throws away.
 //!
@@ -24,7 +25,7 @@ mod client;
 mod connection;
 mod dial;
 mod failure;
-mod presence;
+mod post;
 mod probe;
 mod publisher;
 mod queue;
@@ -34,6 +35,7 @@ mod wire;
 pub use address::BrokerAddress;
 pub use client::{Subscriber, forget_session, publish};
 pub use dial::Dial;
+pub use post::{MAX_LETTER, Post};
 pub use probe::probe;
 pub use publisher::{LinkState, Publisher};
 pub use topics::Topics;
@@ -43,6 +45,10 @@ use std::time::Duration;
 /// The most that MQTT's length field can express. The client's own default, 10 KiB, is less than
 /// any answer, and the broker decides what is too much for it.
 const MAX_PACKET: usize = 268_435_455;
+
+/// The most bytes of a packet that is taken from a broker: one that must be read to be refused may
+/// not take the memory of a page.
+const MAX_INCOMING: usize = 1 << 20;
 
 /// Why a message did not get through.
 #[derive(Debug, thiserror::Error)]

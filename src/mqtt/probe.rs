@@ -27,7 +27,7 @@ pub async fn probe(dial: &Dial) -> Result<(), Failure> {
         Options::V3(options, _) => _ = options.set_client_id(dial.topics.doctors_client_id()),
         Options::V5(options) => _ = options.set_client_id(dial.topics.doctors_client_id()),
     }
-    let mut wire = Wire::open(options, 1);
+    let mut wire = Wire::open(options, 1, None);
     let greeted = async {
         while let Some(event) = wire.events.recv().await {
             if let Event::Greeted(_) = event? {

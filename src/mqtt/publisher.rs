@@ -5,16 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use cic_kiosk::config::Mqtt;
 use jiff::Timestamp;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::connection::{Connection, Message, Sent};
 use super::dial::Dial;
 use super::failure::Failure;
+use super::post::Post;
 use super::queue::{Queue, QueueError};
+use crate::fleet::presence::Reason;
 use crate::outbox::{Seq, Waiting};
 
 /// Payloads on their way, in bytes; beyond it no further one is taken from the queue. A full window
@@ -32,6 +35,10 @@ const RESCAN: Duration = Duration::from_secs(60);
 /// published again after the next start.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// How long nothing is listened to after a broker sent more than is taken in: it would send it again
+/// with each connection, and no result would pass.
+const DEAF: Duration = Duration::from_secs(60 * 60);
+
 /// Between two tries of what the queue failed to do: at first, and at most.
 const QUEUE_RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
@@ -48,6 +55,8 @@ pub struct LinkState {
     pub buried: u64,
     /// Connections that were made, since the start.
     pub connections: u64,
+    /// The settings that this connection was made with, or the last one.
+    pub settings: Option<Mqtt>,
     /// What kind of failure the last one was, or is while there is no connection.
     pub last_failure: Option<&'static str>,
 }
@@ -56,9 +65,12 @@ pub struct LinkState {
 pub struct Publisher<Q> {
     queue: Arc<Q>,
     dial: Dial,
+    post: Post,
     newest: watch::Receiver<Seq>,
     state: watch::Sender<LinkState>,
     stop: CancellationToken,
+    end: CancellationToken,
+    deaf_until: Option<Instant>,
     suspects: Suspects,
     /// The reason that was told; it is told again only after a change.
     told: Option<String>,
@@ -90,16 +102,28 @@ impl Cursor {
 
 impl<Q: Queue> Publisher<Q> {
     /// A publisher that does nothing until it runs; `state` is kept up to date then.
-    pub fn new(queue: Arc<Q>, dial: Dial, state: watch::Sender<LinkState>) -> Self {
+    pub fn new(queue: Arc<Q>, dial: Dial, post: Post, state: watch::Sender<LinkState>) -> Self {
         let newest = queue.subscribe();
-        let stop = CancellationToken::new();
-        Self { queue, dial, newest, state, stop, suspects: Suspects::default(), told: None }
+        Self {
+            queue,
+            dial,
+            post,
+            newest,
+            state,
+            stop: CancellationToken::new(),
+            end: CancellationToken::new(),
+            deaf_until: None,
+            suspects: Suspects::default(),
+            told: None,
+        }
     }
 
     /// Publishes until it is told to stop; then waits a little for what is on its way, says that
-    /// the kiosk goes, and leaves.
-    pub async fn run(mut self, stop: CancellationToken) {
+    /// the kiosk goes, and leaves. If `end` is cancelled, too, the program ends; otherwise the kiosk
+    /// will connect again.
+    pub async fn run(mut self, stop: CancellationToken, end: CancellationToken) {
         self.stop = stop;
+        self.end = end;
         let retry = self.dial.settings.retry_times();
         let mut pauses = pauses(retry);
         while !self.stop.is_cancelled() {
@@ -122,16 +146,19 @@ impl<Q: Queue> Publisher<Q> {
         let stop = self.stop.clone();
         let mut connection = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            opened = Connection::open(&self.dial) => opened?,
+            opened = Connection::open(&self.dial, &self.post, !self.is_deaf()) => opened?,
         };
         log::info!(broker:% = self.dial.settings.broker; "connected with the broker");
         self.state.send_modify(|state| {
             state.connected_since = Some(connection.since);
             state.connections += 1;
+            state.settings = Some(self.dial.settings.clone());
         });
         match self.serve(&mut connection).await {
             Ok(()) => {
-                let acknowledged = connection.close().await;
+                let ends = self.end.is_cancelled();
+                let reason = if ends { Reason::Stopped } else { Reason::Reconnecting };
+                let acknowledged = connection.close(reason).await;
                 self.delivered(acknowledged).await;
                 Ok(())
             }
@@ -145,17 +172,34 @@ impl<Q: Queue> Publisher<Q> {
     async fn serve(&mut self, connection: &mut Connection) -> Result<(), Failure> {
         let stop = self.stop.clone();
         let mut cursor = Cursor::new(*self.newest.borrow_and_update());
+        let (mut birth, mut notes) = (self.post.birth(), self.post.notes());
+        let mut scanned = Instant::now();
         while !stop.is_cancelled() {
+            // Not while it is looked for what breaks connections: it would be blamed for a note.
+            if self.suspects.left.is_empty() {
+                notes.mark_unchanged();
+                connection.tell()?;
+            }
             self.fill(connection, &mut cursor).await?;
-            self.state.send_modify(|state| state.in_flight = connection.in_flight().len());
+            let is_result = |sent: &&Sent| matches!(sent.message, Message::Result { .. });
+            let results = connection.in_flight().iter().filter(is_result).count();
+            self.state.send_modify(|state| state.in_flight = results);
             let (is_idle, has_room) =
                 (connection.in_flight().is_empty(), self.room(connection) > 0);
             tokio::select! {
                 () = stop.cancelled() => {}
                 acknowledged = connection.acknowledged() => self.delivered(acknowledged?).await,
                 Ok(()) = self.newest.changed(), if has_room && self.suspects.left.is_empty() => {}
-                () = sleep(RESCAN), if is_idle => cursor = Cursor::new(*self.newest.borrow()),
+                Ok(()) = notes.changed() => {}
+                Ok(()) = birth.changed() => {}
+                () = sleep_until(scanned + RESCAN), if is_idle => {
+                    cursor = Cursor::new(*self.newest.borrow());
+                    scanned = Instant::now();
+                }
             }
+        }
+        if self.end.is_cancelled() {
+            connection.tell_stopping()?;
         }
         self.drain(connection).await
     }
@@ -302,7 +346,7 @@ impl<Q: Queue> Publisher<Q> {
     async fn suspect(&mut self, connection: Connection, failure: &Failure) {
         let results = connection.in_flight().iter().filter_map(|sent| match sent.message {
             Message::Result { seq, scan_id } => Some((seq, scan_id)),
-            Message::Presence => None,
+            Message::Presence | Message::Note(_) => None,
         });
         let in_flight: Vec<_> = results.collect();
         drop(connection);
@@ -344,6 +388,10 @@ impl<Q: Queue> Publisher<Q> {
         }
     }
 
+    fn is_deaf(&self) -> bool {
+        self.deaf_until.is_some_and(|until| Instant::now() < until)
+    }
+
     async fn pause(&self, pauses: &mut ExponentialBackoff) {
         let pause = pauses.next().unwrap_or(QUEUE_RETRY.1);
         // The end of the program ends it early.
@@ -358,6 +406,9 @@ impl<Q: Queue> Publisher<Q> {
             log::debug!(broker:% = broker; "still: {failure}");
         } else {
             log::warn!(broker:% = broker, kind = failure.kind(); "{failure}; trying again");
+        }
+        if matches!(failure, Failure::TooMuch) {
+            self.deaf_until = Some(Instant::now() + DEAF);
         }
         self.told = Some(reason);
         self.state.send_modify(|state| state.last_failure = Some(failure.kind()));

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::tempdir;
 
+use super::MAX_LETTER;
 use super::fixture::*;
 
 const SOME: &[u8] = b"{\"data\":{}}";
@@ -46,7 +47,7 @@ async fn presence_is_retained_and_says_online_stopped_or_lost() {
     assert!(online.get("reason").is_none());
 
     kiosk.kill();
-    assert_eq!(listener.next_offline().await["reason"], "lost");
+    assert_eq!(listener.next_presence("offline").await["reason"], "lost");
     assert_eq!(presence()["reason"], "lost");
 
     let kiosk = start();
@@ -54,6 +55,112 @@ async fn presence_is_retained_and_says_online_stopped_or_lost() {
     assert_eq!(presence()["status"], "online");
     kiosk.stop().await;
     assert_eq!(presence()["reason"], "stopped");
+    // Before it went, it said so.
+    assert_eq!(listener.next_presence("stopping").await.get("reason"), None);
+
+    let kiosk = start();
+    until("connected", || kiosk.state().connected_since.is_some()).await;
+    kiosk.leave().await;
+    assert_eq!(presence()["reason"], "reconnecting");
+}
+
+#[tokio::test]
+async fn what_a_kiosk_is_stands_in_its_presence_and_is_told_when_it_changes() {
+    let folder = tempdir().unwrap();
+    let broker = Mosquitto::start(folder.path(), "");
+    let mut listener = Listener::connect(broker.port).await;
+    let kiosk = Kiosk::start(&Memory::new(), settings(&broker.address(), ""), folder.path());
+    let before = listener.next_presence("online").await;
+    assert!(before.get("provider").is_none());
+    kiosk.post.change_birth(|birth| birth.provider = Some("cpu".to_owned()));
+    let after = listener.next_presence("online").await;
+    assert_eq!(after["provider"], "cpu");
+    assert_eq!(after["since"], before["since"], "it is the same connection");
+    kiosk.post.change_birth(|_| {});
+    kiosk.kill();
+    // What was left with the broker when the connection began.
+    let lost = listener.next_presence("offline").await;
+    assert_eq!(lost["version"], before["version"]);
+}
+
+async fn notes_go_out_and_letters_come_in(more: &str) {
+    let folder = tempdir().unwrap();
+    let mut broker = Mosquitto::start(folder.path(), "");
+    let kiosk = Kiosk::start(&Memory::new(), settings(&broker.address(), more), folder.path());
+    kiosk.post.put(topics().reported(), b"{\"a\":1}".to_vec(), true);
+    kiosk.post.put(topics().telemetry(), b"{}".to_vec(), false);
+    until("connected", || kiosk.state().connected_since.is_some()).await;
+    assert_eq!(retained(broker.port, &topics().reported())["a"], 1);
+    let [all, _, own] = topics().desired();
+    send(broker.port, &own, b"1");
+    let letter = kiosk.post.letter().await;
+    assert_eq!((letter.topic, letter.payload), (own.clone(), Ok(b"1".to_vec())));
+    send(broker.port, &all, &vec![b' '; MAX_LETTER + 1]);
+    let letter = kiosk.post.letter().await;
+    assert_eq!((letter.topic, letter.payload), (all, Err(MAX_LETTER + 1)));
+    // Another broker in its place knows nothing, and is told and asked everything.
+    broker.kill();
+    broker.start_again();
+    until("connected again", || kiosk.state().connections == 2).await;
+    assert_eq!(retained(broker.port, &topics().reported())["a"], 1);
+    send(broker.port, &own, b"2");
+    assert_eq!(kiosk.post.letter().await.payload, Ok(b"2".to_vec()));
+    kiosk.stop().await;
+}
+
+#[tokio::test]
+async fn fleets_notes_go_out_and_letters_come_in_on_each_connection() {
+    notes_go_out_and_letters_come_in("").await;
+}
+
+#[tokio::test]
+async fn fleets_notes_go_out_and_letters_come_in_with_the_older_version_too() {
+    notes_go_out_and_letters_come_in(OLD).await;
+}
+
+#[tokio::test]
+async fn broker_that_takes_results_alone_gets_them() {
+    let folder = tempdir().unwrap();
+    let acl = folder.path().join("acl");
+    let lines = "topic write cic/v1/HN-01/k1/result/#\ntopic write cic/v1/HN-01/k1/presence\n";
+    std::fs::write(&acl, lines).unwrap();
+    let broker = Mosquitto::start(folder.path(), &format!("acl_file {}", acl.display()));
+    let queue = Memory::new();
+    let kiosk = Kiosk::start(&queue, settings(&broker.address(), ""), folder.path());
+    kiosk.post.put(topics().telemetry(), b"{}".to_vec(), false);
+    kiosk.post.put(topics().reported(), b"{}".to_vec(), true);
+    queue.put(SOME);
+    until("delivered", || queue.left() == 0).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(kiosk.state().connections, 1);
+    kiosk.stop().await;
+}
+
+/// A broker of MQTT 3.1.1 is not told how much is taken in.
+#[tokio::test]
+async fn message_beyond_all_bounds_does_not_keep_results_back() {
+    let folder = tempdir().unwrap();
+    let broker = Mosquitto::start(folder.path(), "");
+    let mut options = rumqttc::MqttOptions::new("hostile", "127.0.0.1", broker.port);
+    options.set_max_packet_size(4 << 20, 4 << 20);
+    let (client, mut events) = rumqttc::AsyncClient::new(options, 1);
+    let [all, ..] = topics().desired();
+    client.publish(all, rumqttc::QoS::AtLeastOnce, true, vec![b' '; 2 << 20]).await.unwrap();
+    while !matches!(
+        events.poll().await.unwrap(),
+        rumqttc::Event::Incoming(rumqttc::Packet::PubAck(_))
+    ) {}
+    for more in ["", OLD] {
+        let queue = Memory::new();
+        queue.put(SOME);
+        let kiosk = Kiosk::start(&queue, settings(&broker.address(), more), folder.path());
+        until("delivered", || queue.left() == 0).await;
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        queue.put(SOME);
+        until("delivered", || queue.left() == 0).await;
+        assert!(kiosk.state().connections <= 2);
+        kiosk.stop().await;
+    }
 }
 
 /// Whatever the broker has forgotten, the queue has not.

@@ -9,6 +9,9 @@ use ulid::Ulid;
 /// What every broker must accept as a client's identifier: this many bytes (MQTT 5, 3.1.3.1).
 const MAX_CLIENT_ID: usize = 23;
 
+/// Stands in a topic for all branches, or all kiosks of one.
+const ALL: &str = "_all";
+
 /// The topics of a kiosk, and what it calls itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topics {
@@ -30,6 +33,24 @@ impl Topics {
     /// Where it stands whether the kiosk is there.
     pub fn presence(&self) -> String {
         self.topic("presence")
+    }
+
+    /// Where figures go.
+    pub fn telemetry(&self) -> String {
+        self.topic("telemetry")
+    }
+
+    /// Where it stands which configuration from afar is taken over.
+    pub fn reported(&self) -> String {
+        self.topic("config/reported")
+    }
+
+    /// Where the configurations are that are wanted: of all kiosks, of those of the branch, and of
+    /// this one. No branch and no kiosk can be called [`ALL`].
+    pub fn desired(&self) -> [String; 3] {
+        let branch = self.branch.as_str();
+        [(ALL, ALL), (branch, ALL), (branch, self.kiosk.as_str())]
+            .map(|(branch, kiosk)| format!("cic/v1/{branch}/{kiosk}/config/desired"))
     }
 
     fn topic(&self, last: &str) -> String {
@@ -75,6 +96,15 @@ mod tests {
         assert_eq!(topics.presence(), "cic/v1/HN-01/k1/presence");
         let scan = Ulid::from_parts(1, 2);
         assert_eq!(topics.result(scan), format!("cic/v1/HN-01/k1/result/{scan}"));
+    }
+
+    #[test]
+    fn what_is_for_all_can_be_no_kiosks_topic() {
+        assert_eq!(
+            topics("HN-01", "k1").desired(),
+            ["_all/_all", "HN-01/_all", "HN-01/k1"].map(|it| format!("cic/v1/{it}/config/desired"))
+        );
+        assert!(ALL.parse::<Name>().is_err());
     }
 
     #[test]

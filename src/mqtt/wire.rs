@@ -3,12 +3,17 @@
 //! The library has a client for each version, alike but of different types. Here they are one.
 
 use rumqttc::v5;
-use rumqttc::v5::mqttbytes::v5::{ConnAck, PubAck, PubAckReason};
-use rumqttc::{AsyncClient, LastWill, MqttOptions, NetworkOptions, Outgoing, QoS};
+use rumqttc::v5::mqttbytes::v5::SubscribeReasonCode as Reason5;
+use rumqttc::v5::mqttbytes::v5::{ConnAck, Filter, PubAck, PubAckReason};
+use rumqttc::{
+    AsyncClient, LastWill, MqttOptions, NetworkOptions, Outgoing, QoS, SubscribeFilter,
+    SubscribeReasonCode,
+};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::failure::Failure;
+use super::post::Post;
 
 /// What a connection is made with.
 pub enum Options {
@@ -19,7 +24,7 @@ pub enum Options {
 }
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The broker takes us, and packets of so many bytes, where it says.
     Greeted(Option<u32>),
@@ -27,6 +32,10 @@ pub enum Event {
     Sent(u16),
     /// The broker has the message of this packet identifier.
     Acknowledged(u16),
+    /// The broker does not take the message of this packet identifier.
+    Refused(u16, PubAckReason),
+    /// Which of the topics that were subscribed to the broker does not let us hear, in their order.
+    Unheard(Vec<bool>),
     /// We have said goodbye.
     Left,
 }
@@ -67,18 +76,19 @@ impl Options {
 }
 
 impl Wire {
-    /// Begins to connect. It takes so many requests that are not sent yet.
-    pub fn open(options: Options, requests: usize) -> Self {
+    /// Begins to connect. It takes so many requests that are not sent yet; what the broker sends
+    /// goes into the post.
+    pub fn open(options: Options, requests: usize, post: Option<Post>) -> Self {
         let (sender, events) = mpsc::channel(2 * requests);
         let (client, driver) = match options {
             Options::V3(options, network) => {
                 let (client, mut event_loop) = AsyncClient::new(*options, requests);
                 event_loop.set_network_options(network);
-                (Client::V3(client), tokio::spawn(drive_v3(event_loop, sender)))
+                (Client::V3(client), tokio::spawn(drive_v3(event_loop, sender, post)))
             }
             Options::V5(options) => {
                 let (client, event_loop) = v5::AsyncClient::new(*options, requests);
-                (Client::V5(client), tokio::spawn(drive_v5(event_loop, sender)))
+                (Client::V5(client), tokio::spawn(drive_v5(event_loop, sender, post)))
             }
         };
         Self { client, events, _driver: AbortOnDropHandle::new(driver) }
@@ -96,6 +106,20 @@ impl Wire {
         }
     }
 
+    /// Subscribes to topics with QoS 1.
+    pub fn subscribe(&self, topics: &[String]) -> Result<(), Ended> {
+        match &self.client {
+            Client::V3(client) => {
+                let filter = |topic: &String| SubscribeFilter::new(topic.clone(), QoS::AtLeastOnce);
+                client.try_subscribe_many(topics.iter().map(filter)).map_err(|_| Ended)
+            }
+            Client::V5(client) => {
+                let filter = |topic: &String| Filter::new(topic, v5::mqttbytes::QoS::AtLeastOnce);
+                client.try_subscribe_many(topics.iter().map(filter)).map_err(|_| Ended)
+            }
+        }
+    }
+
     /// Says goodbye.
     pub fn disconnect(&self) -> Result<(), Ended> {
         match &self.client {
@@ -109,12 +133,23 @@ impl Wire {
 async fn drive_v3(
     mut event_loop: rumqttc::EventLoop,
     events: mpsc::Sender<Result<Event, Failure>>,
+    post: Option<Post>,
 ) {
     use rumqttc::{Event as Of, Packet};
     loop {
         let event = match event_loop.poll().await {
             Ok(Of::Incoming(Packet::ConnAck(_))) => Ok(Event::Greeted(None)),
             Ok(Of::Incoming(Packet::PubAck(ack))) => Ok(Event::Acknowledged(ack.pkid)),
+            Ok(Of::Incoming(Packet::Publish(message))) => {
+                if let Some(post) = &post {
+                    post.arrive(message.topic.as_bytes(), &message.payload);
+                }
+                continue;
+            }
+            Ok(Of::Incoming(Packet::SubAck(ack))) => {
+                let refused = |code: &SubscribeReasonCode| *code == SubscribeReasonCode::Failure;
+                Ok(Event::Unheard(ack.return_codes.iter().map(refused).collect()))
+            }
             Ok(Of::Outgoing(outgoing)) => match going_out(&outgoing) {
                 Some(event) => Ok(event),
                 None => continue,
@@ -128,7 +163,11 @@ async fn drive_v3(
     }
 }
 
-async fn drive_v5(mut event_loop: v5::EventLoop, events: mpsc::Sender<Result<Event, Failure>>) {
+async fn drive_v5(
+    mut event_loop: v5::EventLoop,
+    events: mpsc::Sender<Result<Event, Failure>>,
+    post: Option<Post>,
+) {
     use v5::Event as Of;
     use v5::mqttbytes::v5::Packet;
     loop {
@@ -140,8 +179,18 @@ async fn drive_v5(mut event_loop: v5::EventLoop, events: mpsc::Sender<Result<Eve
                 PubAckReason::Success | PubAckReason::NoMatchingSubscribers => {
                     Ok(Event::Acknowledged(pkid))
                 }
-                reason => Err(Failure::of_reason(reason)),
+                reason => Ok(Event::Refused(pkid, reason)),
             },
+            Ok(Of::Incoming(Packet::Publish(message))) => {
+                if let Some(post) = &post {
+                    post.arrive(&message.topic, &message.payload);
+                }
+                continue;
+            }
+            Ok(Of::Incoming(Packet::SubAck(ack))) => {
+                let refused = |code: &Reason5| !matches!(code, Reason5::Success(_));
+                Ok(Event::Unheard(ack.return_codes.iter().map(refused).collect()))
+            }
             Ok(Of::Outgoing(outgoing)) => match going_out(&outgoing) {
                 Some(event) => Ok(event),
                 None => continue,

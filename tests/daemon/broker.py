@@ -16,11 +16,21 @@ import paho.mqtt.client as mqtt
 import trustme
 from paho.mqtt.enums import CallbackAPIVersion
 
+import asyncapi
 from files import closed_port
 from kiosk import PATIENCE, until
 
 RESULTS = "cic/v1/hn-01/kiosk-1/result/"
 PRESENCE = "cic/v1/hn-01/kiosk-1/presence"
+TELEMETRY = "cic/v1/hn-01/kiosk-1/telemetry"
+REPORTED = "cic/v1/hn-01/kiosk-1/config/reported"
+
+# Where settings are desired, by whom they are meant for.
+DESIRED = {
+    "all": "cic/v1/_all/_all/config/desired",
+    "branch": "cic/v1/hn-01/_all/config/desired",
+    "kiosk": "cic/v1/hn-01/kiosk-1/config/desired",
+}
 
 MOSQUITTO = shutil.which("mosquitto", path=os.environ["PATH"] + ":/usr/sbin")
 
@@ -119,12 +129,16 @@ class Mosquitto:
 
 
 class Listener:
-    """Takes down every result, as often as it comes, across the broker's restarts."""
+    """Takes down every result, as often as it comes, across the broker's restarts, and what is for the fleet. At its
+    end all of the latter must have fitted docs/asyncapi.yaml."""
 
     def __init__(self, port: int, topics: Path):
         self.port, self.topics = port, topics
         self.results: dict[str, list[bytes]] = defaultdict(list)
         self.presence: list[dict] = []
+        self.telemetry: list[dict] = []
+        self.reported: list[dict] = []
+        self.strange: list[str] = []
         self.subscribed = threading.Event()
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="branch-system", clean_session=False)
         self.client.reconnect_delay_set(0.05, 0.2)
@@ -142,6 +156,7 @@ class Listener:
     def __exit__(self, *_):
         self.client.disconnect()
         self.client.loop_stop()
+        assert self.strange == [], "messages that docs/asyncapi.yaml does not describe"
 
     def wait_until_subscribed(self):
         assert self.subscribed.wait(PATIENCE), "the broker does not answer the listener"
@@ -149,11 +164,40 @@ class Listener:
     def _take_down(self, _client, _data, message: mqtt.MQTTMessage):
         with self.topics.open("a", encoding="utf-8") as topics:
             topics.write(message.topic + "\n")
-        if message.topic == PRESENCE:
-            self.presence.append(json.loads(message.payload))
-        elif not message.topic.endswith("/presence"):
+        kind = message.topic.split("/", 4)[4]
+        if kind == "config/desired":
+            return
+        if not kind.startswith("result/"):
+            said = json.loads(message.payload)
+            if (wrong := asyncapi.mistake(kind, said)) or message.qos != 1:
+                self.strange.append(f"{message.topic}: {wrong}")
+            lists = {PRESENCE: self.presence, TELEMETRY: self.telemetry, REPORTED: self.reported}
+            lists.get(message.topic, []).append(said)
+        else:
             assert message.topic.startswith(RESULTS) and message.qos == 1 and not message.retain
             self.results[message.topic.removeprefix(RESULTS)].append(message.payload)
+
+    def desire(self, whom: str, version: int, **settings: dict):
+        """Publishes settings that are wanted of this kiosk, of its branch's kiosks, or of all."""
+        self.send(whom, json.dumps({"version": version, "settings": settings}))
+
+    def send(self, whom: str, message: str | bytes):
+        """Publishes anything where settings are wanted."""
+        self.client.publish(DESIRED[whom], message, qos=1, retain=True).wait_for_publish(PATIENCE)
+
+    def reports(self, whom: str, **expected: object) -> dict:
+        """What is reported of those settings, once it is this; `code` is that of the refusal."""
+
+        def found() -> dict | None:
+            if not self.reported:
+                return None
+            reported = self.reported[-1]
+            level = reported[whom]
+            code = level.get("refused", {}).get("code")
+            said = {"version": level.get("version"), "code": code, "status": reported["status"]}
+            return reported if said | expected == said else None
+
+        return until(found)
 
     def answer(self, scan_id: str) -> dict:
         """The result of one scan, once it is there."""

@@ -1,0 +1,150 @@
+//! Takes over what the fleet wants set, and reports what came of it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use cic_kiosk::config::Config;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::reload::Control;
+use super::supervisor::{Failure, Pulse};
+use super::{DISK, Daemon};
+use crate::fleet::configuration::message::Level;
+use crate::fleet::configuration::{Apply, Configuration};
+use crate::mqtt::{LinkState, Post, Topics};
+
+/// Between two messages that change something: whoever floods a kiosk must not wear out its flash.
+const PAUSE: Duration = Duration::from_millis(500);
+
+impl Daemon {
+    /// Begins to take over settings from afar. The program is ready, with those that there are.
+    pub(super) fn start_configuration(&self, link: watch::Receiver<LinkState>) {
+        let configuring = Configuring {
+            configuration: Arc::clone(&self.configuration),
+            control: self.control.clone(),
+            post: self.post.clone(),
+            topics: self.topics.clone(),
+            link,
+            stop: self.stop.clone(),
+        };
+        self.supervisor.start("configuration", move |pulse| configuring.clone().work(pulse));
+    }
+}
+
+#[derive(Clone)]
+struct Configuring {
+    configuration: Arc<Mutex<Configuration>>,
+    control: Control,
+    post: Post,
+    topics: Topics,
+    link: watch::Receiver<LinkState>,
+    stop: CancellationToken,
+}
+
+impl Configuring {
+    async fn work(mut self, pulse: Pulse) -> Result<(), Failure> {
+        let mut reloads = self.control.reloads();
+        self.change(&pulse, |configuration, here, apply| {
+            configuration.started();
+            // What needs a restart has had it.
+            configuration.fit_again(here, apply);
+            true
+        })
+        .await?;
+        let mut deadline = None;
+        while !self.stop.is_cancelled() {
+            let must_reach = self.must_reach();
+            if must_reach && self.is_reached() {
+                self.change(&pulse, |configuration, _, _| {
+                    configuration.reached();
+                    true
+                })
+                .await?;
+                continue;
+            }
+            let trial = self.control.here().fleet.trial_time();
+            let until = *deadline.get_or_insert_with(|| Instant::now() + trial);
+            if !must_reach {
+                deadline = None;
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                // Until it is known whether the last ones stay, no others are tried.
+                letter = self.post.letter(), if !must_reach => {
+                    let topics = self.topics.desired();
+                    let level = topics.iter().position(|topic| *topic == letter.topic);
+                    let Some(level) = level.and_then(|place| Level::ALL.get(place)) else {
+                        continue;
+                    };
+                    let taken = self.change(&pulse, move |configuration, here, apply| {
+                        let message = letter.payload.as_deref().map_err(|bytes| *bytes);
+                        configuration.take(*level, message, here, apply)
+                    });
+                    if taken.await? {
+                        sleep(PAUSE).await;
+                    }
+                }
+                changed = self.link.changed() => changed?,
+                () = sleep_until(until), if must_reach => {
+                    self.change(&pulse, |configuration, _, apply| {
+                        configuration.roll_back(apply);
+                        true
+                    })
+                    .await?;
+                }
+                changed = reloads.changed() => {
+                    changed?;
+                    self.change(&pulse, |configuration, here, apply| {
+                        configuration.fit_again(here, apply);
+                        true
+                    })
+                    .await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes something, on the disk too, and reports it if there is something to report. Whether
+    /// there is.
+    async fn change(
+        &self,
+        pulse: &Pulse,
+        change: impl FnOnce(&mut Configuration, &Config, Apply) -> bool + Send + 'static,
+    ) -> Result<bool, Failure> {
+        let _busy = pulse.busy(DISK);
+        let it = self.clone();
+        let changed = spawn_blocking(move || {
+            let mut configuration = it.configuration.lock().unwrap_or_else(PoisonError::into_inner);
+            let here = it.control.here();
+            let apply =
+                |afar: &toml::Table| it.control.lay_over(afar).map_err(|error| error.to_string());
+            let is_news = change(&mut configuration, &here, &apply);
+            if is_news {
+                it.report(&configuration);
+            }
+            is_news
+        });
+        Ok(changed.await?)
+    }
+
+    fn report(&self, configuration: &Configuration) {
+        let reported = json!(configuration.reported()).to_string().into_bytes();
+        self.post.put(self.topics.reported(), reported, true);
+        self.post.change_birth(|birth| birth.configuration = configuration.versions());
+    }
+
+    fn must_reach(&self) -> bool {
+        self.configuration.lock().unwrap_or_else(PoisonError::into_inner).must_reach()
+    }
+
+    /// Whether there is a connection with the settings that are in force.
+    fn is_reached(&mut self) -> bool {
+        let link = self.link.borrow_and_update();
+        link.connected_since.is_some() && link.settings.as_ref() == Some(&self.control.now().mqtt)
+    }
+}
