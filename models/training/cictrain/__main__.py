@@ -18,6 +18,9 @@ def main() -> int:
         "validation": validation,
         "recogniser": recogniser,
         "detector": detector,
+        "tuning-pages": tuning_pages,
+        "mine": mine,
+        "tune": tune,
         "export": export,
         "quantise": quantise,
         "evaluate": evaluate,
@@ -28,10 +31,10 @@ def main() -> int:
     parser.add_argument("step", choices=steps)
     parser.add_argument("--work", type=Path, required=True, help="folder of pools, checkpoints and measurements")
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[2], help="folder of the models")
-    parser.add_argument("--minutes", type=float, help="training time (recogniser: 90, detector: 50)")
-    parser.add_argument("--pages", type=int, default=1500, help="pages of the training pool")
+    parser.add_argument("--minutes", type=float, help="training time (recogniser: 90, detector: 50, tune: 60)")
+    parser.add_argument("--pages", type=int, default=1500, help="pages of the pool")
     parser.add_argument("--drawn", type=int, default=60_000, help="lines drawn alone, for the start of the training pool")
-    parser.add_argument("--seed", type=int, default=1_000_000, help="first seed of the training pages")
+    parser.add_argument("--seed", type=int, default=1_000_000, help="first seed of the pages")
     parser.add_argument("--validation-pages", type=int, default=12, help="validation pages of each kind")
     parser.add_argument("--threads", type=int, default=1, help="threads of this process")
     parser.add_argument("--workers", type=int, default=0, help="processes that draw batches for a training (0: its own)")
@@ -69,13 +72,42 @@ def validation(options):
 def recogniser(options):
     from . import train_recogniser
 
-    train_recogniser.train(options.work, options.minutes or 90, options.batch, options.workers)
+    path = train_recogniser.train(options.work, options.minutes or 90, options.batch, options.workers)
+    note(options, path, "From random weights", "{lines} lines, cut from {pages} generated pages or drawn alone", "train")
 
 
 def detector(options):
     from . import train_detector
 
-    train_detector.train(options.work, options.minutes or 50, options.batch, options.workers)
+    path = train_detector.train(options.work, options.minutes or 50, options.batch, options.workers)
+    note(options, path, "From random weights", "{pages} generated pages", "train")
+
+
+def tuning_pages(options):
+    """Draws the pool that a finished recogniser is tuned on."""
+    from . import pool
+
+    folder = options.work / "pool" / "tuning"
+    done = pool.page_count(folder)
+    if done < options.pages:
+        pool.fill_pages(folder, options.pages - done, options.seed + done, pool.TUNING_SHARES)
+
+
+def mine(options):
+    """Has the recogniser, as it was before tuning, read what the pool for tuning has grown by."""
+    from . import train_recogniser
+
+    train_recogniser.mine(options.work / "ckpt" / "recogniser.pt", options.work / "pool" / "tuning")
+
+
+def tune(options):
+    from . import train_recogniser
+
+    start = options.work / "ckpt" / "recogniser.pt"
+    before = history(start)
+    path = train_recogniser.tune(options.work, start, options.minutes or 60, options.batch, options.workers)
+    data = "{lines} more lines, cut from {pages} pages, most of them copies and faxes, or drawn alone, the hard ones more often"
+    note(options, path, f"{before} Then tuned", data, "tuning")
 
 
 def kinds(options) -> list[str]:
@@ -84,7 +116,9 @@ def kinds(options) -> list[str]:
 
 
 def checkpoint(options, kind: str) -> Path:
-    return options.work / "ckpt" / f"{kind}.pt"
+    """A model's, tuned if it has been."""
+    tuned = options.work / "ckpt" / f"{kind}-tuned.pt"
+    return tuned if tuned.exists() else tuned.with_stem(kind)
 
 
 def export(options):
@@ -122,29 +156,30 @@ def card(options):
     found = kinds(options)
     results = {kind: json.loads((options.work / f"{kind}-result.json").read_text()) for kind in found}
     choices = {kind: json.loads((options.work / f"{kind}-choice.json").read_text()) for kind in found}
-    trained = {kind: history(options, kind) for kind in found}
+    trained = {kind: history(checkpoint(options, kind)) for kind in found}
     (options.out / "manifest.toml").write_text(card.manifest(options.out, results, trained))
     (options.out / "CARD.md").write_text(card.card(options.out, results, choices, trained))
 
 
-def history(options, kind: str) -> str:
-    """One sentence on how a model was trained."""
+def note(options, path: Path, how: str, data: str, pool_name: str):
+    """Writes beside a checkpoint how it was trained: it may be exported where its pool is not."""
     import torch
 
     from . import pool
 
-    state = torch.load(checkpoint(options, kind), map_location="cpu", weights_only=True)
-    folder = options.work / "pool" / "train"
-    page_count = pool.page_count(folder)
-    if kind == "detector":
-        data = f"{page_count} generated pages"
-    else:
-        count = pool.line_count(folder)
-        data = f"{count} lines, cut from {page_count} generated pages or drawn alone"
-    return (
-        f"From random weights with AdamW on one cycle of the rate, {state['steps']} steps in {state['elapsed'] / 60:.0f} minutes, "
-        f"on {data}; the weights are a moving average."
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    folder = options.work / "pool" / pool_name
+    data = data.format(lines=pool.line_count(folder), pages=pool.page_count(folder))
+    batches = f" in batches of {options.batch} times the usual size" if options.batch > 1 else ""
+    path.with_suffix(".txt").write_text(
+        f"{how} with AdamW{batches} on one cycle of the rate, {state['steps']} steps in {state['elapsed'] / 60:.0f} minutes, "
+        f"on {data}; the weights are a moving average.\n"
     )
+
+
+def history(path: Path) -> str:
+    """How a checkpoint was trained, as `note` left it."""
+    return path.with_suffix(".txt").read_text().strip()
 
 
 def everything(options):

@@ -23,6 +23,8 @@ KINDS = ("digital", "scan", "copy", "fax", "camera")
 KIND_SHARES = (0.07, 0.26, 0.29, 0.08, 0.30)
 STORED_WIDTH = 1040  # px, width of a stored upright A4 page; the detector's training scales down from it
 A4 = (210.0, 297.0)
+# To fine-tune a recogniser on: what it reads worst above all, and of the rest enough to forget nothing.
+TUNING_SHARES = (0.05, 0.15, 0.45, 0.25, 0.10)
 VALIDATION_SEEDS = 900_000_000  # seeds from here on are for validation and calibration, never for training
 LINES_PER_SHARD = 2048
 
@@ -84,6 +86,20 @@ def line_shards(folder: Path, known: dict[str, LineShard] | None = None) -> dict
             pixels = np.load(path.with_suffix(".npy"), mmap_mode="r")
             shards[path.stem] = LineShard(pixels, offsets.tolist(), **index)
     return shards
+
+
+def write_losses(folder: Path, name: str, losses: np.ndarray):
+    """Leaves beside the shard `name` what its lines cost a recogniser: nats of CTC loss, one float32 for each line."""
+    partial = Path(folder) / f"{name}.losses.partial"
+    with partial.open("wb") as file:
+        np.save(file, np.asarray(losses, np.float32))
+    os.replace(partial, Path(folder) / f"{name}.losses")
+
+
+def losses(folder: Path, name: str) -> np.ndarray | None:
+    """What `write_losses` left of a shard; None while its lines have not been read."""
+    path = Path(folder) / f"{name}.losses"
+    return np.load(path) if path.exists() else None
 
 
 def shard_count(folder: Path) -> int:
@@ -152,13 +168,14 @@ def fill_lines(folder: Path, count: int, seed: int):
     writer.flush()
 
 
-def fill_pages(folder: Path, count: int, seed: int, drawn_share: float = 0.25, shard: int = LINES_PER_SHARD):
-    """Adds `count` degraded pages, each as a page for the detector and as line crops, and lines drawn alone between."""
+def fill_pages(folder: Path, count: int, seed: int, shares=KIND_SHARES, drawn_share: float = 0.25, shard: int = LINES_PER_SHARD):
+    """Adds `count` degraded pages, each as a page for the detector and as line crops, and lines drawn alone between.
+    `shares` are those of `KINDS`."""
     start = time.monotonic()
     writer = LineWriter(folder, f"pages-{seed}", shard)
     for number in range(count):
         rng = np.random.default_rng(seed + number)
-        kind = str(rng.choice(KINDS, p=KIND_SHARES))
+        kind = str(rng.choice(KINDS, p=shares))
         page = document.make_page(rng, kind)
         store_page(folder, str(seed + number), page, kind)
         crops = list(lines.page_crops(page, rng))

@@ -50,9 +50,14 @@ class Average:
 
 
 class Run:
-    """A training's clock and its checkpoint. The clock runs on over resumptions; waiting for data does not count."""
+    """A training's clock and its checkpoint. The clock runs on over resumptions; waiting for data does not count.
 
-    def __init__(self, path: Path, minutes: float, net, optimiser, average: Average, save_every: float = 180.0):
+    Without a checkpoint it begins with the weights that `net` has, or with the averaged ones of the checkpoint `start`.
+    """
+
+    def __init__(
+        self, path: Path, minutes: float, net, optimiser, average: Average, start: Path | None = None, save_every: float = 180.0
+    ):
         self.path, self.seconds, self.save_every = Path(path), minutes * 60, save_every
         self.net, self.optimiser, self.average = net, optimiser, average
         self.elapsed, self.steps, self.saved = 0.0, 0, time.monotonic()
@@ -63,6 +68,9 @@ class Run:
             average.net.load_state_dict(state["average"])
             optimiser.load_state_dict(state["optimiser"])
             self.elapsed, self.steps = state["elapsed"], state["steps"]
+        elif start:
+            for each in (net, average.net):
+                averaged(start, each)
 
     def progress(self) -> float:
         return min(1.0, self.elapsed / self.seconds)

@@ -2,7 +2,9 @@
 
 The schedule follows time, not steps: a run asked for 90 minutes warms up, anneals and ends after 90 minutes of training
 on any machine, however often it was stopped and resumed in between. The weights that are kept are a moving average.
-Lines are drawn and augmented in `workers` processes beside the training's, or in its own where there are none.
+A finished recogniser can be tuned: `mine` has it read the lines of another pool, and `tune` trains it further on them,
+those it doubts above all. Lines are drawn and augmented in `workers` processes beside the training's, or in its own
+where there are none.
 """
 
 from collections import Counter, defaultdict
@@ -16,14 +18,18 @@ from torch.utils.data import IterableDataset
 from . import lines, pool
 from .alphabet import MARKS, decode, encode
 from .nets import TIME_STRIDE, Recogniser
-from .schedule import Average, Run, loader, optimiser_of, worker_rng
+from .schedule import Average, Run, averaged, loader, optimiser_of, worker_rng
 
 PEAK_RATE = 2.5e-3
+TUNING_RATE = 4e-4  # peak for a network that can read already: high enough to move, too low to forget
 PIXELS_PER_BATCH = 12_288  # px of width in one batch of the usual size, padding included
 DRAW = 6_144  # lines drawn from the pool at a time, then sorted by width into batches
 DRAWN_SHARE = 0.3  # of the lines drawn alone among all; they are harder and more varied than a page's
 PAGE_LINES_ENOUGH = 30_000  # lines cut from pages, below which their share is smaller in proportion
 LINES_TO_START = 10_000  # lines the pool must hold before training begins
+DOUBTED = 6.0  # how much more often than a line that it is sure of a tuned network sees one that it cannot read
+# Nats of loss, at first and for each character, beyond which paper does not show what the truth says.
+UNREADABLE = (6.0, 0.7)
 VALUE = set("0123456789.,/-:() ")
 
 
@@ -39,10 +45,18 @@ def emphasis(text: str) -> float:
     return 1.5 if is_value(text) or len(text) < 4 or text.isupper() else 1.0
 
 
+def hardness(losses: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """How much more often than its share a line is trained on that cost a network `losses` nats for `lengths`
+    characters: up to `DOUBTED` times as the posterior of its truth falls to 0, and never if nobody could read it."""
+    first, each = UNREADABLE
+    return np.where(losses > first + each * lengths, 0.0, 1 + (DOUBTED - 1) * -np.expm1(-losses))
+
+
 class Sampler(IterableDataset):
     """Draws lines from a pool without end, those of pages and those drawn alone in fixed shares.
 
-    A text that occurs often counts for less each time; values and short lines count for more.
+    A text that occurs often counts for less each time; values and short lines count for more, and so do lines of which
+    `mine` found that they are hard.
     """
 
     def __init__(self, folder: Path, seed: tuple[int, ...], pixels: int = PIXELS_PER_BATCH):
@@ -64,12 +78,18 @@ class Sampler(IterableDataset):
         often = Counter(texts)
         weights = np.array([often[text] ** -0.3 for text in texts])
         weights *= [emphasis(text) for text in texts]
+        weights *= np.concatenate([self.hardness(name) for name in self.shards])
         drawn = np.array([shard.kinds[n] == "drawn" for shard, n in self.where])
         if 0 < drawn.sum() < len(drawn):
             share = max(DRAWN_SHARE, 1 - (~drawn).sum() / PAGE_LINES_ENOUGH)
             weights[drawn] *= share / weights[drawn].sum()
             weights[~drawn] *= (1 - share) / weights[~drawn].sum()
         self.weights = weights / weights.sum()
+
+    def hardness(self, name: str) -> np.ndarray:
+        """That of a shard's lines, all alike as long as nobody has mined them."""
+        texts, losses = self.shards[name].texts, pool.losses(self.folder, name)
+        return np.ones(len(texts)) if losses is None else hardness(losses, np.array([len(text) for text in texts]))
 
     def batches(self):
         """One draw as (images [N, 1, 40, W], labels, label lengths), narrow and wide batches mixed."""
@@ -101,15 +121,19 @@ class Sampler(IterableDataset):
             yield torch.from_numpy(images), torch.from_numpy(labels), torch.tensor([len(label) for _, label in group])
 
 
-def loss_of(net, images, labels, lengths, device):
-    """Mean CTC loss per character."""
+def losses_of(net, images, labels, lengths, device):
+    """CTC loss of each line."""
     images = images.to(device).to(memory_format=torch.channels_last)
     with torch.autocast(device.type, torch.bfloat16):
         logits = net(images)
     steps = torch.full((len(images),), logits.shape[1])
     logs = logits.float().log_softmax(-1).transpose(0, 1)
-    total = F.ctc_loss(logs, labels.to(device), steps, lengths, reduction="sum", zero_infinity=True)
-    return total / lengths.sum()
+    return F.ctc_loss(logs, labels.to(device), steps, lengths, reduction="none", zero_infinity=True)
+
+
+def loss_of(net, images, labels, lengths, device):
+    """Mean CTC loss per character."""
+    return losses_of(net, images, labels, lengths, device).sum() / lengths.sum()
 
 
 def distance(a: str, b: str) -> int:
@@ -172,16 +196,50 @@ def reader(net: torch.nn.Module, device):
     return read
 
 
-def train(work: Path, minutes: float, batch: int = 1, workers: int = 0, validate_every: float = 8.0) -> Path:
-    """Trains until `minutes` of training have passed over all runs in `work`, on batches `batch` times the usual size;
-    gives the checkpoint's path."""
+def mine(checkpoint: Path, folder: Path):
+    """Has a trained network read the lines of a pool that nobody has mined yet, and leaves what they cost it."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    net = averaged(checkpoint, Recogniser()).to(device).to(memory_format=torch.channels_last)
+    for name, shard in pool.line_shards(folder).items():
+        if pool.losses(folder, name) is None:
+            losses = shard_losses(net, shard, device)
+            pool.write_losses(folder, name, losses)
+            print(f"{name}: {np.mean(losses > np.log(2)):.1%} of {len(losses)} lines doubted", flush=True)
+
+
+@torch.inference_mode()
+def shard_losses(net, shard: pool.LineShard, device) -> np.ndarray:
+    """CTC loss of each line as it is stored, in the shard's order."""
+    losses = np.zeros(len(shard.texts), np.float32)
+    order = np.argsort(shard.widths)
+    for start in range(0, len(order), 32):
+        chosen = order[start : start + 32]
+        labels = [encode(shard.texts[n]) for n in chosen]
+        images = lines.batch([shard.crop(n) for n in chosen], lines.padded_width(shard.widths[chosen[-1]]))
+        lengths = torch.tensor([len(label) for label in labels])
+        labels = torch.from_numpy(np.concatenate(labels))
+        losses[chosen] = losses_of(net, torch.from_numpy(images), labels, lengths, device).cpu().numpy()
+    return losses
+
+
+def train(work: Path, minutes: float, batch: int = 1, workers: int = 0) -> Path:
+    """Trains from random weights until `minutes` of training have passed over all runs in `work`, on batches `batch` times
+    the usual size; gives the checkpoint's path."""
+    return _fit(work, "recogniser", "train", minutes, PEAK_RATE * batch**0.5, batch, workers)
+
+
+def tune(work: Path, start: Path, minutes: float, batch: int = 1, workers: int = 0) -> Path:
+    """Trains the averaged weights of the checkpoint `start` further, on the pool for tuning; gives its own checkpoint's path."""
+    return _fit(work, "recogniser-tuned", "tuning", minutes, TUNING_RATE * batch**0.5, batch, workers, start)
+
+
+def _fit(work, name, pool_name, minutes, peak, batch, workers, start=None, validate_every=8.0) -> Path:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net = Recogniser().to(device).to(memory_format=torch.channels_last)
-    peak = PEAK_RATE * batch**0.5
     optimiser = optimiser_of(net, peak)
     average = Average(net)
-    run = Run(work / "ckpt" / "recogniser.pt", minutes, net, optimiser, average)
-    folder = work / "pool" / "train"
+    run = Run(work / "ckpt" / f"{name}.pt", minutes, net, optimiser, average, start)
+    folder = work / "pool" / pool_name
     while pool.line_count(folder) < LINES_TO_START:
         run.wait(5)
 

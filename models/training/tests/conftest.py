@@ -2,7 +2,7 @@
 
 import importlib.util
 
-NEEDS_TORCH = ["test_detector.py", "test_lines.py", "test_models.py", "test_nets.py"]
+NEEDS_TORCH = ["test_detector.py", "test_lines.py", "test_models.py", "test_nets.py", "test_tuning.py"]
 
 collect_ignore = [] if importlib.util.find_spec("torch") else NEEDS_TORCH
 
