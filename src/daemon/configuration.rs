@@ -66,11 +66,13 @@ impl Configuring {
                 .await?;
                 continue;
             }
-            let trial = self.control.here().fleet.trial_time();
-            let until = *deadline.get_or_insert_with(|| Instant::now() + trial);
-            if !must_reach {
-                deadline = None;
-            }
+            let now = Instant::now();
+            let until = match deadline {
+                Some(until) if must_reach => until,
+                _ if must_reach => now + self.control.here().fleet.trial_time(),
+                _ => now,
+            };
+            deadline = must_reach.then_some(until);
             tokio::select! {
                 () = self.stop.cancelled() => {}
                 // Until it is known whether the last ones stay, no others are tried.
@@ -88,7 +90,8 @@ impl Configuring {
                         sleep(PAUSE).await;
                     }
                 }
-                changed = self.link.changed() => changed?,
+                // It changes with each result, too.
+                changed = self.link.changed(), if must_reach => changed?,
                 () = sleep_until(until), if must_reach => {
                     self.change(&pulse, |configuration, _, apply| {
                         configuration.roll_back(apply);

@@ -1,9 +1,9 @@
 //! Tells the fleet how the kiosk does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cic_kiosk::config::Config;
-use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -66,24 +66,35 @@ impl Telling {
         let mut connections = 0;
         loop {
             let next = told + self.settings.borrow_and_update().fleet.telemetry_time();
-            let mut is_due = false;
+            let (mut is_due, mut was_seen) = (false, false);
             tokio::select! {
                 () = sleep_until(next) => is_due = true,
-                looked = looks.changed() => looked?,
+                looked = looks.changed() => {
+                    looked?;
+                    was_seen = true;
+                }
                 changed = link.changed() => changed?,
                 changed = self.settings.changed() => changed?,
             }
-            let now = link.borrow_and_update().clone();
-            if now.connected_since.is_none() {
+            let (is_connected, number) = {
+                let link = link.borrow_and_update();
+                (link.connected_since.is_some(), link.connections)
+            };
+            if !is_connected {
                 // It is told when there is somebody to tell.
                 told = Instant::now();
                 continue;
             }
+            is_due |= number != connections;
+            // The link changes with each result, too.
+            if !is_due && !was_seen {
+                continue;
+            }
             let telemetry = self.figures.telemetry();
             let is_new = condition != Some(telemetry.condition());
-            if is_due || is_new || now.connections != connections {
+            if is_due || is_new {
                 self.post.put(self.topic.clone(), telemetry.json(), false);
-                (told, connections) = (Instant::now(), now.connections);
+                (told, connections) = (Instant::now(), number);
                 condition = Some(telemetry.condition());
                 let models_used = self.figures.models_used();
                 self.post.change_birth(|birth| {
