@@ -247,7 +247,7 @@ def test_kill_while_settings_are_taken_over_leaves_the_old_ones_or_the_new_ones(
     branch = open_branch(fleet={"trial_seconds": TRIAL})
     dice = random.Random(SEED)
     file = branch.kiosk.state / "desired.json"
-    last = 30
+    last = 15
     seen = []
     for version in range(1, last + 1):
         branch.kiosk.start(log_level="info")
