@@ -448,9 +448,12 @@ def test_clock_that_jumps_ten_years_loses_nothing_and_stops_nothing(open_branch,
     kiosk.start(**clock.env)
     scans = kiosk.scan(*new_papers(3))
     branch.listener.wait_for(scans)
+    # What waits for its acknowledgement would wait for ten years.
+    until(lambda: not kiosk.waiting("result"))
     clock.set(days)
     scans |= kiosk.scan(*new_papers(3))
     branch.listener.wait_for(scans)
+    until(lambda: not kiosk.waiting("result"))
     clock.set(0)
     scans |= kiosk.scan(*new_papers(3))
     delivers(branch, scans, truth)

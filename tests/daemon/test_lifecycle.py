@@ -290,6 +290,7 @@ def test_kiosk_that_ends_under_load_loses_nothing(branch, new_papers, truth):
     branch.listener.wait_for(scans)
     check_results(branch.listener.results, scans, truth(scans.values()))
     # In order, no file is taken twice.
+    until(lambda: len(branch.listener.results) >= len(scans) + len(dropped))
     assert len(branch.listener.results) == len(scans) + len(dropped)
 
 
