@@ -13,7 +13,7 @@ from .alphabet import encode
 from .nets import LINE_HEIGHT, TIME_STRIDE
 
 EM_PER_BOX = 1.4  # height of a full box in em
-MAX_WIDTH = 1536  # px, the widest bucket of the engine
+MAX_WIDTH = 1536  # px, wider lines are not trained on; the engine squeezes those beyond 2048
 WIDTH_STEP = 32  # px, widths given to the recogniser are multiples of this
 
 
