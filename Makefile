@@ -4,6 +4,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help demo test bench errors load crash idle scanner device aarch64 deb size vm vm-test models check fuzz
 
+# The program of an office, which can do more than a board's.
+RELEASE := cargo build --release --locked --features office
+
 # Where the program looks for ONNX Runtime first: out of the wheel that scripts/onnxruntime.txt pins.
 export ORT_DYLIB_PATH ?= $(CURDIR)/.cache/onnxruntime/libonnxruntime.so
 
@@ -12,7 +15,7 @@ help: ## list the targets
 
 demo: ## read a scanned report, draw what was found, publish it to a broker and receive it again
 	scripts/setup.sh build onnxruntime broker
-	cargo build --release --locked --quiet
+	$(RELEASE) --quiet
 	scripts/demo.sh
 
 test: ## check format and lints, run every test
@@ -21,33 +24,33 @@ test: ## check format and lints, run every test
 
 bench: ## compare with Tesseract and RapidOCR on the same pages, into docs/benchmark.md (DOCUMENTS=of a kind: only print)
 	scripts/setup.sh build onnxruntime bench
-	cargo build --release --locked
+	$(RELEASE)
 	python3 scripts/bench.py $(if $(DOCUMENTS),--documents $(DOCUMENTS))
 
 errors: ## show at which stage values are lost, over the samples and documents drawn for it (COUNT=20 of each kind)
 	scripts/setup.sh build onnxruntime test
-	cargo build --release --locked
+	$(RELEASE)
 	.cache/python/bin/python scripts/errors.py --count $(or $(COUNT),20)
 
 load: ## measure the HTTP API under 64 clients against the bare engine (SECONDS=300)
 	scripts/setup.sh build onnxruntime
-	cargo build --release --locked
+	$(RELEASE)
 	python3 scripts/bench_http.py --seconds $(or $(SECONDS),300)
 
 crash: ## kill the kiosk's service at random under load, and look whether anything is lost (ROUNDS=300)
 	scripts/setup.sh build onnxruntime test
-	cargo build --release --locked
+	$(RELEASE)
 	CIC_KIOSK=$(CURDIR)/target/release/cic-kiosk CRASH_ROUNDS=$(or $(ROUNDS),300) .cache/http/bin/python -m pytest -s tests/daemon/test_crash.py
 
 idle: ## measure the kiosk's service: accepting, starting, delivering, idling, ending, and its outbox and publisher alone
 	scripts/setup.sh build onnxruntime test
-	cargo build --release --locked
+	$(RELEASE)
 	.cache/http/bin/python scripts/bench_daemon.py
 	cargo test --release --locked --bin cic-kiosk -- --ignored --nocapture --test-threads 1 bench_outbox backlog_of
 
 scanner: ## measure whether reading overlaps scanning: eight pages from a document scanner
 	scripts/setup.sh build onnxruntime test
-	cargo build --release --locked
+	$(RELEASE)
 	.cache/http/bin/python scripts/bench_capture.py
 
 device: ## hold the virtual camera and GPIO lines to their word, in a virtual machine
@@ -61,13 +64,13 @@ aarch64: ## build the release for a kiosk's board, with Debian's cross compiler
 
 deb: aarch64 ## make the Debian packages for x86-64 and aarch64 in target/debian, and look at them
 	scripts/setup.sh onnxruntime onnxruntime-aarch64 deb
-	cargo build --release --locked
+	$(RELEASE)
 	scripts/deb.sh
 	.cache/http/bin/python -m pytest tests/package
 
 size: aarch64 ## measure how large everything is, how soon the service is ready and what memory it takes
 	scripts/setup.sh onnxruntime onnxruntime-aarch64 test
-	cargo build --release --locked
+	$(RELEASE)
 	.cache/http/bin/python scripts/size.py
 
 vm: aarch64 ## build the virtual kiosk: an arm64 machine with systemd, in which the package is installed
@@ -87,6 +90,7 @@ check: ## check format, lints and, where cargo-deny is installed, licences and a
 	scripts/setup.sh build
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+	cargo clippy --locked -- -D warnings
 	@if command -v cargo-deny >/dev/null; then cargo deny --locked check; \
 	else echo "cargo-deny is not installed (cargo install --locked cargo-deny): licences and advisories not checked"; fi
 

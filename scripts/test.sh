@@ -48,6 +48,7 @@ rm -rf "$logs"
 
 part "format" cargo fmt --all --check
 part "clippy" cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+part "clippy, of a board's program" cargo clippy --locked -- -D warnings
 part "generator and training" python_tests
 part "where values are lost" errors_tests
 part "engine and program" cargo test --locked --workspace --all-features
