@@ -208,6 +208,28 @@ fn a_scan_is_not_cut_at_a_grey_row_of_its_table() {
 }
 
 #[test]
+fn a_scan_is_not_cut_at_a_table_s_head_far_up_its_page() {
+    let size = (900.0, 1273.0);
+    let scan = GrayImage::from_fn(900, 1273, |x, y| {
+        let (x, y) = (f64::from(x), f64::from(y));
+        // The scanner's bed shows at the top and on the right; rows of a table end the page.
+        let bed = y < 14.0 || x > 886.0;
+        let table = (1030.0..1200.0).contains(&y) && (50.0..825.0).contains(&x);
+        let (head, rule) = (table && y < 1105.0, table && (y - 1030.0) % 42.0 < 2.0);
+        Luma([match () {
+            () if bed || rule => 30,
+            () if y < 1000.0 && is_print(x, y, size) => 40,
+            () if head => 226,
+            // What the printer and the scanner make of white.
+            () => 249 + ((x as u32 * 7 + y as u32 * 13) % 5) as u8,
+        }])
+    });
+    let scan = encoded(&DynamicImage::ImageLuma8(scan), ImageFormat::Png);
+    let [page] = pages(scan).try_into().expect("one page");
+    assert!(page.image.height() > 1200, "{}", page.image.height());
+}
+
+#[test]
 fn stamps_fade_where_there_are_any() {
     let page = |ink| {
         let picture = RgbImage::from_fn(200, 280, |x, y| match (x, y) {

@@ -93,6 +93,19 @@ impl TextBox {
         Self { curve, ..self }
     }
 
+    /// The same line from another place to another, in pixels.
+    pub fn reaching(self, left: f32, right: f32) -> Self {
+        let (middle, half) = ((left + right) / 2.0, ((right - left) / 2.0).max(0.5));
+        let [level, slope, bend] = self.curve;
+        let (shift, stretch) = ((middle - self.middle) / self.half, half / self.half);
+        let curve = [
+            level + shift * (slope + shift * bend),
+            stretch * (slope + 2.0 * shift * bend),
+            stretch * stretch * bend,
+        ];
+        Self { middle, half, curve, ..self }
+    }
+
     /// The same stretch, to be read from its other end on its head.
     pub fn turned_over(&self) -> Self {
         Self { turned: !self.turned, ..*self }
@@ -672,6 +685,18 @@ mod tests {
 
     fn close(a: f32, b: f32, tolerance: f32) -> bool {
         (a - b).abs() <= tolerance
+    }
+
+    #[test]
+    fn a_line_that_reaches_further_runs_on_as_it_did() {
+        let line =
+            TextBox::level(&Rect::new(100.0, 40.0, 300.0, 60.0)).with_curve([50.0, 6.0, 2.0]);
+        let longer = line.reaching(60.0, 300.0);
+        assert!(close(longer.left(), 60.0, 1e-3) && close(longer.right(), 300.0, 1e-3));
+        for x in [60.0, 100.0, 180.0, 300.0] {
+            assert!(close(longer.centre_at(x), line.centre_at(x), 1e-3), "{x}");
+            assert!(close(longer.slope_at(x), line.slope_at(x), 1e-4), "{x}");
+        }
     }
 
     #[test]

@@ -45,6 +45,14 @@ const WORD: f32 = 0.35;
 /// What a box extends beyond the ink at both ends, in em.
 const MARGIN: f32 = 0.15;
 
+/// A dash is this long, in em, at least so much longer than high, and so far from its line's end.
+const DASH: std::ops::Range<f32> = 0.15..0.8;
+const THIN: f32 = 0.6;
+const GAP: std::ops::Range<f32> = -0.1..0.7;
+
+/// A dash stands this far below the middle of its line's box, in em.
+const MIDDLE: std::ops::Range<f32> = -0.15..0.25;
+
 /// A page as the network saw it: grey in rows of `width`, and page pixels per pixel.
 pub(super) struct Picture<'a> {
     pub width: usize,
@@ -69,14 +77,34 @@ pub(super) fn add(picture: &Picture, text: Map, rules: &[Rect], boxes: &mut Vec<
         Some(em) => (suspicion(ink) >= SUSPICION).then_some(em),
         None => rows.em_near(ink).filter(|_| suspicion(ink) >= SUSPICION_ALONE),
     };
-    for word in words(spots(picture, &taken), em) {
+    let spots = spots(picture, &taken);
+    let dashes: Vec<Rect> =
+        spots.iter().filter(|ink| ink.height() < THIN * ink.width()).copied().collect();
+    for word in words(spots, em) {
         found.push(word.full_box(rows.slope));
     }
     let covered = |line: &&TextBox| found.iter().any(|lone| meets(&lone.rect(), &line.rect()));
     let kept: Vec<TextBox> = doubtful.iter().filter(|line| !covered(line)).copied().collect();
     *boxes = sure;
     boxes.extend(kept);
+    take_dashes(boxes, &dashes);
     boxes.append(&mut found);
+}
+
+/// Has lines reach over the dashes at their ends, which the network overlooks.
+fn take_dashes(boxes: &mut [TextBox], dashes: &[Rect]) {
+    for line in boxes.iter_mut().filter(|line| line.length() >= 1.5 * line.height()) {
+        let em = line.height() / EM_PER_BOX;
+        let (left, right) = (line.left(), line.right());
+        for dash in dashes {
+            let gap = (left - dash.right).max(dash.left - right) / em;
+            let off = (dash.centre().y - line.centre_at(dash.centre().x)) / em;
+            if GAP.contains(&gap) && DASH.contains(&(dash.width() / em)) && MIDDLE.contains(&off) {
+                let (from, to) = (dash.left - MARGIN * em, dash.right + MARGIN * em);
+                *line = line.reaching(line.left().min(from), line.right().max(to));
+            }
+        }
+    }
 }
 
 fn meets(a: &Rect, b: &Rect) -> bool {
@@ -331,6 +359,26 @@ mod tests {
         assert_eq!(suspected(digit()).add(&[rule], one.clone()).len(), 1);
         assert_eq!(suspected(Rect::new(300.0, 93.0, 303.0, 96.0)).add(&[], one.clone()).len(), 1);
         assert_eq!(suspected(Rect::new(300.0, 80.0, 303.0, 108.0)).add(&[], one).len(), 1);
+    }
+
+    #[test]
+    fn a_dash_at_a_line_s_end_is_the_line_s_and_one_elsewhere_is_not() {
+        let reach = |dash: Rect| {
+            let boxes = Scene::new().ink(dash).add(&[], vec![line()]);
+            (boxes[0].left, boxes[0].right)
+        };
+        let (left, right) = reach(Rect::new(10.0, 94.0, 15.0, 96.0));
+        assert!(left < 9.0 && (right - 150.0).abs() < 0.1, "{left} {right}");
+        let (left, right) = reach(Rect::new(155.0, 94.0, 160.0, 96.0));
+        assert!((left - 20.0).abs() < 0.1 && right > 161.0, "{left} {right}");
+        // Further away; on the baseline; as long as a rule.
+        for dash in [
+            Rect::new(180.0, 94.0, 185.0, 96.0),
+            Rect::new(155.0, 100.0, 160.0, 102.0),
+            Rect::new(155.0, 94.0, 175.0, 96.0),
+        ] {
+            assert!(reach(dash).1 < 150.1, "{dash:?}");
+        }
     }
 
     #[test]

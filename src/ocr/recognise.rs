@@ -56,6 +56,8 @@ pub struct LineText {
     pub chars: Vec<Char>,
     /// What else they could be.
     pub posteriors: Posteriors,
+    /// How much darker than its paper its ink is, from 0 to 1.
+    pub depth: f32,
 }
 
 impl LineText {
@@ -123,7 +125,12 @@ impl Recogniser {
                 let line = &lines[index];
                 let step = STRIDE as f32 * line.length() / crop.width as f32;
                 let posteriors = posteriors(line.left(), step, logits, &self.alphabet);
-                LineText { chars: place(&decode(&posteriors), crop.width, line), posteriors }
+                let (ink, paper) = crop.levels();
+                LineText {
+                    chars: place(&decode(&posteriors), crop.width, line),
+                    posteriors,
+                    depth: (paper - ink) / paper.max(1.0),
+                }
             })
             .collect())
     }
@@ -225,8 +232,15 @@ impl Crop {
         }
     }
 
-    /// What each grey level becomes: the 2nd percentile 0, the 90th 1.
+    /// What each grey level becomes: that of ink 0, that of paper 1.
     fn contrast(&self) -> [f32; 256] {
+        let (low, high) = self.levels();
+        let low = low.min(high - LEAST_CONTRAST as f32);
+        std::array::from_fn(|level| ((level as f32 - low) / (high - low)).clamp(0.0, 1.0))
+    }
+
+    /// The grey levels of ink and of paper: the 2nd percentile and the 90th.
+    fn levels(&self) -> (f32, f32) {
         let mut counts = [0usize; 256];
         for &pixel in &self.pixels {
             counts[usize::from(pixel)] += 1;
@@ -239,9 +253,7 @@ impl Crop {
                 sum as f32 >= wanted
             })
         };
-        let high = percentile(0.9).unwrap_or(255) as f32;
-        let low = (percentile(0.02).unwrap_or(0) as f32).min(high - LEAST_CONTRAST as f32);
-        std::array::from_fn(|level| ((level as f32 - low) / (high - low)).clamp(0.0, 1.0))
+        (percentile(0.02).unwrap_or(0) as f32, percentile(0.9).unwrap_or(255) as f32)
     }
 }
 

@@ -570,7 +570,7 @@ fn is_beside_table(grey: &GrayImage, edge: &Edge, quad: &[Dot; 4]) -> bool {
     const PLACES: usize = 40;
     /// Distances from the edge, as shares of the picture's longer side.
     const INSIDE: [f64; 3] = [0.008, 0.016, 0.024];
-    const OUTSIDE: [f64; 5] = [0.012, 0.025, 0.04, 0.06, 0.08];
+    const OUTSIDE: [f64; 9] = [0.012, 0.025, 0.04, 0.06, 0.08, 0.12, 0.18, 0.26, 0.36];
     const MOST_BRIGHT: f64 = 0.25;
     let size = (f64::from(grey.width()), f64::from(grey.height()));
     let unit = size.0.max(size.1);

@@ -33,7 +33,7 @@ const EMPTY: f32 = 0.6;
 /// Cost of a rule between lines of one cell, or between a cell and its anchor.
 const RULED: f32 = 3.0;
 /// Lines of one cell at most.
-const LINES: usize = 6;
+const LINES: usize = 10;
 
 /// Gives each line its anchor, in order: every anchor gets neighbouring lines, which lie about its
 /// middle or run down from its top (whichever fits the whole column better).

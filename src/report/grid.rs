@@ -10,6 +10,10 @@ use crate::geometry::Rect;
 
 /// A header's cell must resemble its wording at least so much.
 const ALIKE: f32 = 0.72;
+/// Two headers that were read as one are each so alike.
+const SURELY: f32 = 0.9;
+/// What a line's box has beside its text at each end, in em.
+const BOX_MARGIN: f32 = 0.3;
 /// In a row that is a header by its other cells, so much is enough.
 const ALIKE_IN_HEADER: f32 = 0.45;
 
@@ -42,7 +46,8 @@ impl<R: Copy + PartialEq> Grid<R> {
         let mut cells = Vec::new();
         let mut columns: Option<Columns<R>> = None;
         let mut roles = Vec::new();
-        for segment in segments(strip) {
+        for mut segment in segments(strip) {
+            segment.pieces = segment.pieces.iter().flat_map(|piece| heads(piece, wanted)).collect();
             let header = header(&segment.pieces, wanted, least);
             let used: Vec<usize> = header.iter().flat_map(|cell| cell.members.clone()).collect();
             let mut top = segment.pieces.first().map_or(0.0, |piece| piece.at.top);
@@ -191,6 +196,31 @@ fn segments(strip: &Strip) -> Vec<Strip> {
         .collect()
 }
 
+/// The headers of columns that a piece holds: of narrow columns, two can stand so close together that
+/// they were read as one.
+fn heads<R: Copy + PartialEq>(piece: &Piece, wanted: &Wanted<R>) -> Vec<Piece> {
+    let match_of = |piece: &Piece| {
+        let all = wanted.iter().map(|(role, wordings)| (*role, words::best(&piece.key, wordings)));
+        all.max_by(|a, b| a.1.total_cmp(&b.1))
+    };
+    let whole = match_of(piece).map_or(0.0, |(_, alike)| alike);
+    let blanks = piece.chars.iter().enumerate().filter(|(_, c)| c.value == ' ');
+    for (blank, _) in blanks {
+        let (Some(left), Some(right)) =
+            (piece.part(0, blank), piece.part(blank + 1, piece.chars.len()))
+        else {
+            continue;
+        };
+        if let (Some(a), Some(b)) = (match_of(&left), match_of(&right))
+            && a.0 != b.0
+            && a.1.min(b.1) > whole.max(SURELY)
+        {
+            return [heads(&left, wanted), heads(&right, wanted)].concat();
+        }
+    }
+    vec![piece.clone()]
+}
+
 /// The header's cells: the best match for each column among the pieces above the first figure.
 fn header<R: Copy + PartialEq>(
     pieces: &[Piece],
@@ -308,7 +338,12 @@ fn least_covered(from: f32, to: f32, body: &[&Piece]) -> f32 {
     let covered: Vec<usize> = (0..=STEPS)
         .map(|step| {
             let x = place(step);
-            body.iter().filter(|piece| piece.at.left < x && x < piece.at.right).count()
+            // Boxes are a little wider than what stands in them.
+            let covers = |piece: &&&Piece| {
+                let margin = BOX_MARGIN * piece.em();
+                piece.at.left + margin < x && x < piece.at.right - margin
+            };
+            body.iter().filter(covers).count()
         })
         .collect();
     let least = covered.iter().min().copied().unwrap_or(0);

@@ -82,9 +82,14 @@ impl Entry {
 
 const DASHES: [char; 5] = ['-', '–', '—', '•', '+'];
 
-/// The name without its dash and colon.
+/// The name without its dash and colon, and without what else stands before its dash, as the mark
+/// of a step to the right does.
 fn bare_name(text: &str) -> String {
-    text.trim_start_matches(DASHES).trim_end_matches([':', ' ']).trim().to_owned()
+    let name = match text.split_once("- ") {
+        Some((mark, name)) if !mark.contains(' ') && name.starts_with("Dư nợ") => name,
+        _ => text,
+    };
+    name.trim_start_matches(DASHES).trim_end_matches([':', ' ']).trim().to_owned()
 }
 
 /// Reads the section in whichever shape it has.
@@ -420,6 +425,50 @@ mod tests {
                 "2 | 79321001 | Quân đội | Dư nợ cho vay khác=66 | 66"
             ]
         );
+    }
+
+    #[test]
+    fn headers_of_narrow_columns_that_were_read_as_one_are_two() {
+        let together = [&[("STT Mã TCTD", 30.0, 100.0)], &HEADER[2..]].concat();
+        let body = [
+            ("1", 45.0, 130.0),
+            ("01348002", 85.0, 130.0),
+            ("Quân đội", 200.0, 130.0),
+            ("Dư nợ cho vay khác", 500.0, 130.0),
+            ("66", 770.0, 130.0),
+            ("66", 900.0, 130.0),
+        ];
+        let rows = loans(&strip(&[&together[..], &body].concat()));
+        assert_eq!(printed(&rows), ["1 | 01348002 | Quân đội | Dư nợ cho vay khác=66 | 66"]);
+    }
+
+    #[test]
+    fn name_in_a_narrow_column_has_as_many_lines_as_it_takes() {
+        let words = ["Ngân", "hàng", "TMCP", "Thịnh", "vượng", "và", "Phát", "triển"];
+        let mut body: Vec<(&str, f32, f32)> = words
+            .iter()
+            .zip(0..)
+            .map(|(word, i)| (*word, 200.0, 130.0 + 22.0 * i as f32))
+            .collect();
+        body.extend([
+            ("1", 40.0, 130.0),
+            ("01348002", 85.0, 130.0),
+            ("Dư nợ cho vay khác", 500.0, 130.0),
+            ("66", 770.0, 130.0),
+            ("66", 900.0, 130.0),
+        ]);
+        let sheet = page(0, &[&HEADER[..], &body].concat());
+        let edges = [20.0, 80.0, 180.0, 480.0, 720.0, 820.0, 970.0];
+        let rows = loans(&Strip::of(&[ruled(sheet, &edges, &[95.0, 126.0, 310.0])]));
+        let name = words.join(" ");
+        assert_eq!(printed(&rows), [format!("1 | 01348002 | {name} | Dư nợ cho vay khác=66 | 66")]);
+    }
+
+    #[test]
+    fn mark_before_a_debts_dash_is_none_of_its_name() {
+        assert_eq!(bare_name("?i?]- Dư nợ nghi ngờ:"), "Dư nợ nghi ngờ");
+        assert_eq!(bare_name("- Dư nợ nghi ngờ :"), "Dư nợ nghi ngờ");
+        assert_eq!(bare_name("Dư nợ - khác"), "Dư nợ - khác");
     }
 
     #[test]

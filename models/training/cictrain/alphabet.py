@@ -28,6 +28,9 @@ ALPHABET = (
 )
 CLASSES = len(ALPHABET) + 1
 
+# Printed as a blank, and read as one.
+NBSP = "\u00a0"
+
 _INDEX = {character: number for number, character in enumerate(ALPHABET, start=1)}
 
 

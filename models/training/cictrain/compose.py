@@ -11,13 +11,13 @@ from functools import lru_cache
 import numpy as np
 
 from . import corpus, draw
+from .alphabet import NBSP
 from .corpus import chance, choice
 from .layout import BLACK, Cell, Colour, Ruling, Table, Type
 from .report import RANKS, Loan, Report
 
 PT = 1 / 72  # inch
 CSS = 1 / 96  # inch, a browser's pixel
-NBSP = "\u00a0"
 
 # What offices print in comes up far more often than what else is installed.
 _COMMON = (

@@ -17,7 +17,7 @@ import numpy as np
 from fontTools.ttLib import TTFont, TTLibError
 from PIL import Image, ImageDraw, ImageFont
 
-from .alphabet import ALPHABET, MARKS
+from .alphabet import ALPHABET, MARKS, NBSP
 from .types import DrawnPage, Line, Rule
 
 FONT_ROOTS = ("/usr/share/fonts", "/usr/local/share/fonts", os.path.expanduser("~/.local/share/fonts"))
@@ -49,12 +49,12 @@ class FontPath:
     style: str  # regular, bold, italic or bolditalic
     serif: bool
     mono: bool
-    missing: frozenset  # characters of the alphabet it lacks; none of them a letter or a digit
+    missing: frozenset  # characters of a report that it lacks; none of them a letter or a digit
 
 
 def _has_ink(path: str, character: str) -> bool:
-    """Some faces map a mark to an empty glyph; their letters can be trusted."""
-    return character.isascii() or character.isalnum() or sized(path, 12.0).getmask(character).getbbox() is not None
+    """Some faces map a mark to an empty glyph; their letters can be trusted, and a blank has none."""
+    return character.isascii() or character.isalnum() or character.isspace() or sized(path, 12.0).getmask(character).getbbox() is not None
 
 
 def _face(path: str) -> FontPath | None:
@@ -70,7 +70,7 @@ def _face(path: str) -> FontPath | None:
         variable = "fvar" in font
     except (TTLibError, OSError, KeyError, AssertionError, struct.error):  # a broken file among the system's fonts
         return None
-    missing = frozenset(c for c in ALPHABET if ord(c) not in cmap or not _has_ink(path, c))
+    missing = frozenset(c for c in (*ALPHABET, NBSP) if ord(c) not in cmap or not _has_ink(path, c))
     # A variable font's default instance shows one weight only; its static neighbours serve better.
     if variable or any(c.isalnum() for c in missing):
         return None
