@@ -1,5 +1,6 @@
 //! What is done for each kind of command.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,6 +13,8 @@ use tokio::time::{sleep, timeout};
 
 use super::{Ask, Report, lock};
 use crate::capture::{Order, Source, Sources};
+use crate::daemon::configuration::Configuring;
+use crate::daemon::figures::Figures;
 use crate::daemon::reload::Control;
 use crate::daemon::systemd;
 use crate::fleet::commands::message::{Code, Failure};
@@ -41,8 +44,14 @@ pub struct Deeds {
     pub asks: mpsc::Sender<Ask>,
     /// Keeps what outlives a restart.
     pub commands: Arc<Mutex<Commands>>,
+    /// Has the settings from afar.
+    pub(in crate::daemon) configuring: Configuring,
     /// Changes settings.
     pub control: Control,
+    /// What the doctor is to be called with.
+    pub doctor: Vec<OsString>,
+    /// How the kiosk does.
+    pub figures: Figures,
     /// The panel's light.
     pub identify: Identify,
     /// What goes out.
@@ -60,7 +69,7 @@ impl Deeds {
     ///
     /// # Errors
     /// Why it was not done.
-    pub(super) async fn execute(&self, begun: Begun, _report: Report) -> Result<Json, Failure> {
+    pub(super) async fn execute(&self, begun: Begun, report: Report) -> Result<Json, Failure> {
         match begun.task {
             Task::Scan(source) => self.scan(source),
             Task::Identify(seconds) => self.identify(seconds).await,
@@ -68,9 +77,13 @@ impl Deeds {
             Task::Restart => self.restart().await,
             Task::Reboot => self.reboot().await,
             Task::Cloud(on) => self.turn_cloud(on).await,
-            Task::Diagnostics | Task::Log(..) | Task::Wipe | Task::ConfigRollback => {
-                Err(Failure::new(Code::UnknownKind, "this kiosk's program cannot do that yet"))
-            }
+            Task::Diagnostics => self.diagnostics(&begun.address, &report).await,
+            Task::Log(since, until) => self.log(&begun.address, since, until, &report).await,
+            Task::Wipe => self.wipe().await,
+            Task::ConfigRollback => match self.configuring.go_back().await {
+                Ok(versions) => Ok(json!({"configuration": versions})),
+                Err(reason) => Err(Failure::new(Code::Unavailable, reason)),
+            },
         }
     }
 
@@ -123,6 +136,16 @@ impl Deeds {
         may_end()?;
         self.be_heard().await;
         self.ask(Ask::End).await;
+        std::future::pending().await
+    }
+
+    /// The next start of the program does it, before it does anything else, and says so: what it has
+    /// in memory is gone by then.
+    async fn wipe(&self) -> Result<Json, Failure> {
+        may_end()?;
+        log::warn!("all papers and results are erased, as a command orders");
+        self.be_heard().await;
+        self.ask(Ask::EndAtOnce).await;
         std::future::pending().await
     }
 

@@ -3,8 +3,11 @@
 //! What is decided about them, and kept, is [`crate::fleet::commands`]; what is done is [`deeds`].
 
 mod deeds;
+mod diagnostics;
+mod journal;
 mod parts;
 
+use std::ffi::OsString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +19,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::configuration::Configuring;
 use super::figures::Figures;
 use super::supervisor::{Failure as Fault, Pulse};
 use super::{DISK, Daemon};
@@ -60,6 +64,8 @@ impl Daemon {
         figures: &Figures,
         sources: Sources,
         identify: Identify,
+        configuring: Configuring,
+        doctor: Vec<OsString>,
         asks: mpsc::Sender<Ask>,
     ) {
         let told = lock(&self.commands).told();
@@ -69,7 +75,10 @@ impl Daemon {
         let deeds = Deeds {
             asks,
             commands: Arc::clone(&self.commands),
+            configuring,
             control: self.control.clone(),
+            doctor,
+            figures: figures.clone(),
             identify,
             post: self.post.clone(),
             settings: self.settings.subscribe(),
