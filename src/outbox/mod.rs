@@ -39,9 +39,9 @@ mod pages;
 mod salvage;
 mod seal;
 mod store;
-mod wipe;
 #[cfg(test)]
 mod tests;
+mod wipe;
 mod writer;
 
 use std::collections::HashSet;

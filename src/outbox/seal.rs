@@ -145,7 +145,8 @@ impl SealingKeys {
             keys.extend(old.ok_or_else(|| malformed(credentials, OLD_KEYS, EXPECTED_OLD))?);
         }
         let salt = Salt::read(state);
-        let salted: Vec<_> = salt.iter().flat_map(|salt| keys.iter().map(|key| salt.mix(key))).collect();
+        let salted: Vec<_> =
+            salt.iter().flat_map(|salt| keys.iter().map(|key| salt.mix(key))).collect();
         Ok(Self::new(salted.iter().chain(&keys).map(|key| &**key)))
     }
 
@@ -232,7 +233,10 @@ impl Salt {
             Ok(bytes) => match bytes.as_slice().try_into() {
                 Ok(bytes) => Some(Self(Zeroizing::new(bytes))),
                 Err(_) => {
-                    log::error!("{} is damaged: what was sealed with it does not open", path.display());
+                    log::error!(
+                        "{} is damaged: what was sealed with it does not open",
+                        path.display()
+                    );
                     None
                 }
             },
@@ -277,7 +281,8 @@ impl Salt {
 
     /// A key that is made of that one and this.
     fn mix(&self, key: &KeyBytes) -> KeyBytes {
-        let mixed = Sha256::new().chain_update(SALT_DOMAIN).chain_update(&*self.0).chain_update(&**key);
+        let mixed =
+            Sha256::new().chain_update(SALT_DOMAIN).chain_update(&*self.0).chain_update(&**key);
         Zeroizing::new(mixed.finalize().into())
     }
 }

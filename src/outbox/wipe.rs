@@ -80,7 +80,7 @@ mod tests {
     use cic_kiosk::page::Files;
     use ulid::Ulid;
 
-    use super::super::{Outbox, SealingKeys, Salt};
+    use super::super::{Outbox, Salt, SealingKeys};
     use super::*;
     use crate::credentials::Credentials;
 

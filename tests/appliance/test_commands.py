@@ -46,7 +46,7 @@ def end(machine, topic: str) -> dict:
     return until(found)
 
 
-def test_service_sends_its_own_lines_of_the_journal_and_no_others(machine):
+def test_service_in_its_sandbox_may_read_its_own_lines_of_the_journal(machine):
     log = end(machine, give(machine, "log", since="2020-01-01T00:00:00Z"))
     assert log["status"] == "successful" and log["result"]["lines"] > 3, log
 

@@ -66,7 +66,9 @@ pub async fn lines(
     journalctl.arg(format!("--lines={}", most + 1));
     match fs::read_to_string("/proc/self/cgroup").ok().as_deref().and_then(unit) {
         // What systemd says of them is with them: how they ended, for one.
-        Some(unit) => journalctl.args([format!("--unit={unit}"), "--unit=cic-kiosk-worker@*".into()]),
+        Some(unit) => {
+            journalctl.args([format!("--unit={unit}"), "--unit=cic-kiosk-worker@*".into()])
+        }
         None => journalctl.arg("--identifier=cic-kiosk"),
     };
     for (option, time) in [("since", since), ("until", until)] {

@@ -172,7 +172,10 @@ fn nobody_may_order_what_the_kiosk_does_not_let_him() {
     assert_eq!(codes(&kiosk.give("guest", 2, "wipe", json!({"kiosk": "k1"}))), ["not_allowed"]);
     assert_eq!(codes(&kiosk.give("stranger", 3, "nonsense", json!({}))), ["not_allowed"]);
     assert_eq!(codes(&kiosk.give("guest", 4, "nonsense", json!({}))), ["unknown_kind"]);
-    assert_eq!(codes(&kiosk.arrive("cic/v1/HN-01/k1/command/a b/1", Ok(b"{}".to_vec()))), ["not_allowed"]);
+    assert_eq!(
+        codes(&kiosk.arrive("cic/v1/HN-01/k1/command/a b/1", Ok(b"{}".to_vec()))),
+        ["not_allowed"]
+    );
     assert_eq!(kiosk.give("guest", 5, "identify", json!({})), Vec::<Json>::new());
     assert_eq!(kiosk.begin().unwrap().task, Task::Identify(30));
     assert_eq!(kiosk.begin(), None);
