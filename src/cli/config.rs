@@ -23,6 +23,15 @@ pub struct ConfigArgs {
 }
 
 impl ConfigArgs {
+    /// The folder that the configuration is in.
+    pub fn folder(&self) -> PathBuf {
+        let file = self.config.as_deref().unwrap_or(Path::new(DEFAULT));
+        match file.parent() {
+            Some(folder) if folder != Path::new("") => folder.to_owned(),
+            _ => PathBuf::from("."),
+        }
+    }
+
     /// Reads it all.
     pub fn load(&self) -> Result<Loaded, Failure> {
         let mut layers = Vec::new();

@@ -55,6 +55,7 @@ impl Configuring {
             true
         })
         .await?;
+        let issued = self.topics.certificate_issued();
         let mut deadline = None;
         while !self.stop.is_cancelled() {
             let must_reach = self.must_reach();
@@ -76,7 +77,7 @@ impl Configuring {
             tokio::select! {
                 () = self.stop.cancelled() => {}
                 // Until it is known whether the last ones stay, no others are tried.
-                letter = self.post.letter(), if !must_reach => {
+                letter = self.post.letter(|topic| topic != issued), if !must_reach => {
                     let topics = self.topics.desired();
                     let level = topics.iter().position(|topic| *topic == letter.topic);
                     let Some(level) = level.and_then(|place| Level::ALL.get(place)) else {

@@ -17,6 +17,7 @@ mod figures;
 mod fleet;
 mod orders;
 mod reload;
+mod renewal;
 mod session;
 mod sources;
 pub mod submit;
@@ -46,7 +47,7 @@ use crate::fleet::presence::Birth;
 use crate::http::server::Listening;
 use crate::http::{self, Api, Kiosk, router};
 use crate::keys::KeyStore;
-use crate::mqtt::{Dial, LinkState, Post, Publisher, Topics};
+use crate::mqtt::{Dial, LinkState, Post, Publisher, Topics, renewed_in};
 use crate::outbox::{Outbox, SealingKeys};
 use crate::panel;
 use crate::reading::{self, Reader};
@@ -165,7 +166,11 @@ impl Daemon {
         let cloud = cloud(&config, &credentials, &reader)?;
         let mut birth = Birth::of(&config, &Machine::default());
         birth.configuration = configuration.versions();
-        let post = Post::new(birth, topics.desired().to_vec());
+        let mut subscriptions = topics.desired().to_vec();
+        if config.mqtt.certificate.is_some() && config.mqtt.renew_certificate {
+            subscriptions.push(topics.certificate_issued());
+        }
+        let post = Post::new(birth, subscriptions);
         let settings = watch::Sender::new(Arc::new(config));
         let desk = Arc::new(Desk::new(outbox.clone(), settings.subscribe(), cloud));
         let ahead = ReadAhead::new(Arc::clone(&reader), Arc::clone(&desk));
@@ -214,6 +219,7 @@ impl Daemon {
         self.start_socket(sources)?;
         self.start_keeper(figures.clone());
         self.start_telemetry(&figures);
+        self.start_renewal(&figures);
 
         let address = api.as_ref().map(|(_, address)| address.as_str());
         announce(address)?;
@@ -406,9 +412,12 @@ impl Publishing {
     /// connection.
     async fn work(mut self) -> Result<(), Failure> {
         while !self.stop.is_cancelled() {
-            let settings = self.settings.borrow_and_update().mqtt.clone();
+            let (settings, renewed) = {
+                let now = self.settings.borrow_and_update();
+                (now.mqtt.clone(), Some(renewed_in(&now.kiosk.state)))
+            };
             let (topics, credentials) = (self.topics.clone(), self.credentials.clone());
-            let dial = Dial { settings: settings.clone(), credentials, topics };
+            let dial = Dial { settings: settings.clone(), credentials, topics, renewed };
             let (outbox, post) = (Arc::clone(&self.outbox), self.post.clone());
             let publisher = Publisher::new(outbox, dial, post, self.link.clone());
             let ends = self.stop.child_token();

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use crate::fleet::configuration::message::{Desired, Reported};
 use crate::fleet::presence::Presence;
 use crate::fleet::telemetry::Telemetry;
+use crate::provisioning::message::{Claim, Issued, Renewal, Verdict};
 
 /// Version of the topics, which their names hold, too; not the program's.
-const VERSION: &str = "1.1.0";
+const VERSION: &str = "1.2.0";
 
 fn asyncapi() -> Value {
     // The dialect that an AsyncAPI document speaks by itself.
@@ -24,6 +25,10 @@ fn asyncapi() -> Value {
     let telemetry = generator.subschema_for::<Telemetry>();
     let desired = generator.subschema_for::<Desired>();
     let reported = generator.subschema_for::<Reported>();
+    let claim = generator.subschema_for::<Claim>();
+    let verdict = generator.subschema_for::<Verdict>();
+    let renewal = generator.subschema_for::<Renewal>();
+    let issued = generator.subschema_for::<Issued>();
     let message = |name: &str, summary: &str, payload: &schemars::Schema| {
         json!({
             "name": name,
@@ -91,6 +96,32 @@ fn asyncapi() -> Value {
                 "parameters": kiosks_parameters(),
                 "messages": {"reported": {"$ref": "#/components/messages/reported"}},
             },
+            "claim": {
+                "address": "cic/v1/_claim/{id}/request",
+                "description": "A kiosk without a certificate asks for one, retained; empty when it \
+                                has one.",
+                "parameters": parameters(&[("id", "what the kiosk is called until it has a name")]),
+                "messages": {"claim": {"$ref": "#/components/messages/claim"}},
+            },
+            "verdict": {
+                "address": "cic/v1/_claim/{id}/certificate",
+                "description": "The kiosk's first certificate, or that it gets none; retained.",
+                "parameters": parameters(&[("id", "what the kiosk is called until it has a name")]),
+                "messages": {"verdict": {"$ref": "#/components/messages/verdict"}},
+            },
+            "renewal": {
+                "address": "cic/v1/{branch}/{kiosk}/certificate/request",
+                "description": "When two thirds of its certificate's time are over, the kiosk asks \
+                                for the next one, retained; empty when it has it.",
+                "parameters": kiosks_parameters(),
+                "messages": {"renewal": {"$ref": "#/components/messages/renewal"}},
+            },
+            "issued": {
+                "address": "cic/v1/{branch}/{kiosk}/certificate/issued",
+                "description": "The next certificate, retained. The kiosk takes it when the broker does.",
+                "parameters": kiosks_parameters(),
+                "messages": {"issued": {"$ref": "#/components/messages/issued"}},
+            },
         },
         "operations": {
             "publishResult": operation("result", false, "A document was read"),
@@ -98,6 +129,10 @@ fn asyncapi() -> Value {
             "publishTelemetry": operation("telemetry", false, "How the kiosk does"),
             "receiveDesired": heard("desired", "Settings are wanted of the kiosk"),
             "publishReported": operation("reported", true, "What became of them"),
+            "publishClaim": operation("claim", true, "The kiosk has no certificate"),
+            "receiveVerdict": heard("verdict", "What became of its claim"),
+            "publishRenewal": operation("renewal", true, "The kiosk's certificate will end"),
+            "receiveIssued": heard("issued", "The next certificate"),
         },
         "components": {
             "messages": {
@@ -106,6 +141,10 @@ fn asyncapi() -> Value {
                 "telemetry": message("telemetry", "The kiosk's figures", &telemetry),
                 "desired": message("desired", "Settings that are wanted", &desired),
                 "reported": message("reported", "What became of them", &reported),
+                "claim": message("claim", "A kiosk without a certificate asks for one", &claim),
+                "verdict": message("verdict", "What became of a claim", &verdict),
+                "renewal": message("renewal", "A kiosk asks for its next certificate", &renewal),
+                "issued": message("issued", "The next certificate", &issued),
             },
             "securitySchemes": {
                 "password": {
@@ -195,6 +234,7 @@ mod tests {
     use crate::fleet::machine::Machine;
     use crate::fleet::presence::{Birth, Presence, Reason};
     use crate::fleet::telemetry::tests::full;
+    use crate::provisioning::message;
 
     const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/asyncapi.yaml");
     const HEAD: &str = "# Made from the types: REGENERATE=1 cargo test asyncapi\n";
@@ -244,6 +284,11 @@ mod tests {
         assert_eq!(address("telemetry"), topics().telemetry());
         assert_eq!(address("reported"), topics().reported());
         assert_eq!(address("desired"), topics().desired()[2]);
+        assert_eq!(address("renewal"), topics().certificate_request());
+        assert_eq!(address("issued"), topics().certificate_issued());
+        let id: cic_kiosk::config::Name = "k1".parse().unwrap();
+        assert_eq!(address("claim").replace("{id}", "k1"), message::claim_topic(&id));
+        assert_eq!(address("verdict").replace("{id}", "k1"), message::verdict_topic(&id));
     }
 
     /// What is published fits the document's own schema and, in today's JSON Schema, its type's.
@@ -315,6 +360,26 @@ mod tests {
         fit(wanted.to_string());
         fit("{".to_owned());
         fit(json!({"version": 2, "settings": {"kiosk": {"id": "x"}}}).to_string());
+    }
+
+    #[test]
+    fn messages_about_certificates_fit_their_schemas() {
+        let claim =
+            json!({"at": "2026-03-02T08:00:00Z", "version": "0.1.0", "key": "tpm2", "csr": ""});
+        let verdicts = [
+            json!({"status": "issued", "chain": ""}),
+            json!({"status": "issued", "chain": "", "broker": "mqtts://b"}),
+            json!({"status": "denied", "fingerprint": ""}),
+        ];
+        let renewal = json!({"at": "2026-03-02T08:00:00Z", "replaces": "1a", "csr": ""});
+        assert!(fits("Claim", &claim, &newest::<Claim>()));
+        for verdict in verdicts {
+            assert!(fits("Verdict", &verdict, &newest::<Verdict>()), "{verdict}");
+            serde_json::from_value::<Verdict>(verdict).unwrap();
+        }
+        assert!(fits("Renewal", &renewal, &newest::<Renewal>()));
+        assert!(fits("Issued", &json!({"chain": ""}), &newest::<Issued>()));
+        assert!(!fits("Issued", &json!({}), &newest::<Issued>()));
     }
 
     #[test]

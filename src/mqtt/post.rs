@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use crate::fleet::presence::Birth;
 
@@ -58,7 +58,8 @@ struct Inner {
     number: AtomicU64,
     subscriptions: Vec<String>,
     letters: Mutex<Vec<Letter>>,
-    arrived: Notify,
+    /// Changes with each letter.
+    arrived: watch::Sender<()>,
     /// What the log has said the broker does not let us do.
     refused: Mutex<BTreeSet<String>>,
 }
@@ -139,20 +140,22 @@ impl Post {
             log::warn!("a message was thrown away: those of {LETTERS} other topics wait already");
         }
         drop(letters);
-        self.inner.arrived.notify_one();
+        self.inner.arrived.send_replace(());
     }
 
-    /// Waits for what comes in, oldest first. Nothing is lost when the wait is given up.
-    pub async fn letter(&self) -> Letter {
+    /// Waits for what comes in on such topics, oldest first. Nothing is lost when the wait is given up.
+    pub async fn letter(&self, is_mine: impl Fn(&str) -> bool) -> Letter {
+        let mut arrived = self.inner.arrived.subscribe();
         loop {
-            let first = {
+            arrived.mark_unchanged();
+            {
                 let mut letters = lock(&self.inner.letters);
-                (!letters.is_empty()).then(|| letters.remove(0))
-            };
-            match first {
-                Some(letter) => return letter,
-                None => self.inner.arrived.notified().await,
+                if let Some(place) = letters.iter().position(|letter| is_mine(&letter.topic)) {
+                    return letters.remove(place);
+                }
             }
+            // The sender lives as long as this.
+            let _ = arrived.changed().await;
         }
     }
 
@@ -214,7 +217,7 @@ mod tests {
         post.arrive(b"\xff", b"no topic");
         let mut letters = Vec::new();
         while let Ok(letter) =
-            tokio::time::timeout(std::time::Duration::from_millis(10), post.letter()).await
+            tokio::time::timeout(std::time::Duration::from_millis(10), post.letter(|_| true)).await
         {
             letters.push(letter);
         }
