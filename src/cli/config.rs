@@ -26,10 +26,7 @@ impl ConfigArgs {
     /// The folder that the configuration is in.
     pub fn folder(&self) -> PathBuf {
         let file = self.config.as_deref().unwrap_or(Path::new(DEFAULT));
-        match file.parent() {
-            Some(folder) if folder != Path::new("") => folder.to_owned(),
-            _ => PathBuf::from("."),
-        }
+        file.parent().unwrap_or(Path::new("")).to_owned()
     }
 
     /// Reads it all.

@@ -22,7 +22,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::figures::Figures;
-use super::supervisor::Failure;
+use super::supervisor::{Failure, Pulse};
 use super::{DISK, Daemon};
 use crate::credentials::Credentials;
 use crate::fleet::anomalies::Anomalies;
@@ -32,8 +32,6 @@ use crate::provisioning::certificate::{self, Certificate, Refusal};
 use crate::provisioning::files;
 use crate::provisioning::key::Key;
 use crate::provisioning::message::{Issued, Renewal};
-
-use super::supervisor::Pulse;
 
 /// Between two looks at the certificate and the clock, which may be set.
 const LOOK: Duration = Duration::from_secs(60);
@@ -116,7 +114,8 @@ impl Renewing {
                     Ok(()) => {
                         log::info!(until = shown_time(tried.certificate.not_after); "the kiosk's certificate is renewed");
                         if asked.take().is_some() {
-                            self.post.put(self.topics.certificate_request(), Vec::new(), false);
+                            // What is retained there is cleared.
+                            self.post.put(self.topics.certificate_request(), Vec::new(), true);
                         }
                         continue;
                     }

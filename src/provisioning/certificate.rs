@@ -52,19 +52,6 @@ pub enum Refusal {
     Ended,
 }
 
-impl Refusal {
-    /// Its kind, of a fixed list.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed",
-            Self::OtherKey => "other_key",
-            Self::OtherName => "other_name",
-            Self::Untrusted(_) => "untrusted",
-            Self::Ended => "ended",
-        }
-    }
-}
-
 impl Certificate {
     /// What this one says.
     pub fn parse(der: &[u8]) -> Option<Self> {
@@ -88,9 +75,14 @@ impl Certificate {
 }
 
 /// The certificates in this text.
+pub fn all(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Refusal> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    all.ok().filter(|all| !all.is_empty()).ok_or(Refusal::Malformed)
+}
+
+/// The certificates in a message or on a stick: a few at most.
 pub fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Refusal> {
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    chain.ok().filter(|all| (1..=MAX_CHAIN).contains(&all.len())).ok_or(Refusal::Malformed)
+    all(pem).ok().filter(|all| all.len() <= MAX_CHAIN).ok_or(Refusal::Malformed)
 }
 
 /// SHA-256 in lower case hexadecimal: of a certificate, what `openssl x509 -fingerprint -sha256` prints.

@@ -184,6 +184,12 @@ impl Claim {
         loop {
             let failure = match self.talk(&dial).await {
                 Ok(outcome) => return outcome,
+                Err(failure) if self.is_installed() => {
+                    log::warn!(
+                        "the request stays at the broker, where the office may clear it: {failure}"
+                    );
+                    return Ok(());
+                }
                 Err(failure) => failure,
             };
             if told != failure.reason() {
@@ -221,7 +227,6 @@ impl Claim {
                 }
             }
         }
-        // From here on it is installed, and a broker that goes away changes nothing.
         talk.put(&request, Vec::new()).await?;
         talk.end().await;
         Ok(Ok(()))
@@ -327,7 +332,9 @@ impl Claim {
         if let Some(path) = &claim.authorities {
             let pem =
                 fs::read(path).map_err(|cause| ClaimError::Disk { path: path.clone(), cause })?;
-            known = certificate::chain(&pem)?;
+            known = certificate::all(&pem).map_err(|_| {
+                ClaimError::Settings(format!("{} holds no certificates in PEM", path.display()))
+            })?;
         }
         let Some(hash) = &claim.authority_sha256 else { return Ok(known) };
         known.extend_from_slice(chain);
@@ -480,7 +487,13 @@ mod tests {
         let (authority, stranger) = (Authority::new(), Authority::new());
         let it = kiosk(&authority, "");
         let code = |payload: &[u8]| match it.claim.take(payload) {
-            Some(Err(ClaimError::Refused(refusal))) => refusal.kind(),
+            Some(Err(ClaimError::Refused(refusal))) => match refusal {
+                Refusal::Untrusted(_) => "untrusted",
+                Refusal::OtherName => "other_name",
+                Refusal::OtherKey => "other_key",
+                Refusal::Malformed => "malformed",
+                Refusal::Ended => "ended",
+            },
             Some(Err(ClaimError::Denied)) => "denied",
             Some(_) => "taken",
             None => "nothing",

@@ -484,7 +484,7 @@ def test_certificate_that_is_not_the_kiosks_is_refused_and_the_old_one_stays(ban
 def test_certificate_that_is_over_is_told_with_what_to_do(bank, claimed):
     shorten(bank, claimed, (-100, -1))
     claimed.start()
-    until(lambda: claimed.metric("cic_mqtt_certificate_days") < 0)
+    until(lambda: (claimed.metric("cic_mqtt_certificate_days") or 0) < 0)
     assert not is_connected(claimed)
     checks = {row["check"]: row for row in json.loads(claimed.command("doctor", "--json").stdout)}
     assert checks["mqtt-certificate"]["status"] == "fault" and "ended on" in checks["mqtt-certificate"]["found"]
