@@ -16,7 +16,7 @@ use crate::credentials::Credentials;
 use crate::mqtt::{self, Dial, Talk, Topics};
 use crate::provisioning::authority::{Authority as Signer, AuthorityError, Request};
 use crate::provisioning::message::{
-    Claim, Issued, MAX_MESSAGE, Renewal, Verdict, claim_topic, verdict_topic,
+    ClaimAnswer, ClaimRequest, Issued, MAX_MESSAGE, Renewal, claim_topic, verdict_topic,
 };
 
 /// What a broker keeps has come when nothing more comes for so long.
@@ -301,7 +301,7 @@ impl Claims {
                 continue;
             }
             let id = heard.topic.split('/').nth(3).unwrap_or_default();
-            lines += &match parse::<Claim>(&heard.payload).and_then(|claim| line(&claim)) {
+            lines += &match parse::<ClaimRequest>(&heard.payload).and_then(|claim| line(&claim)) {
                 Ok(line) => format!("{id:20}  {line}\n"),
                 Err(error) => format!("{id:20}  {error}\n"),
             };
@@ -313,7 +313,7 @@ impl Claims {
 }
 
 /// Of a stranger's message: only what is plain goes to a terminal.
-fn line(claim: &Claim) -> Result<String, Failure> {
+fn line(claim: &ClaimRequest) -> Result<String, Failure> {
     let request = Request::parse(&claim.csr)?;
     let wish = request.names().map(|(branch, kiosk)| format!("{branch}/{kiosk}"));
     let plain = |text: &Option<String>| {
@@ -334,7 +334,7 @@ impl Approve {
         let (mut talk, request) = claimed(&self.broker, &self.id).await?;
         same(&request, &self.fingerprint)?;
         let chain = issue(&self.folder, &request, &self.whose)?;
-        let verdict = Verdict::Issued { chain, broker: self.kiosks_broker.clone() };
+        let verdict = ClaimAnswer::Issued { chain, broker: self.kiosks_broker.clone() };
         tell(&mut talk, &self.id, &verdict).await?;
         talk.end().await;
         let Whose { branch, kiosk, .. } = &self.whose;
@@ -346,7 +346,7 @@ impl Approve {
 impl Deny {
     async fn run(&self) -> Outcome {
         let (mut talk, request) = claimed(&self.broker, &self.id).await?;
-        let verdict = Verdict::Denied { fingerprint: request.fingerprint() };
+        let verdict = ClaimAnswer::Denied { fingerprint: request.fingerprint() };
         tell(&mut talk, &self.id, &verdict).await?;
         talk.put(&claim_topic(&self.id), Vec::new()).await?;
         talk.end().await;
@@ -355,7 +355,7 @@ impl Deny {
     }
 }
 
-async fn tell(talk: &mut Talk, id: &Name, verdict: &Verdict) -> Result<(), mqtt::Failure> {
+async fn tell(talk: &mut Talk, id: &Name, verdict: &ClaimAnswer) -> Result<(), mqtt::Failure> {
     talk.put(&verdict_topic(id), serde_json::json!(verdict).to_string().into_bytes()).await
 }
 
@@ -364,7 +364,7 @@ async fn claimed(broker: &BrokerArgs, id: &Name) -> Result<(Talk, Request), Fail
     let mut talk = broker.talk(&[claim_topic(id)]).await?;
     let heard = talk.next_within(QUIET).await?.filter(|heard| !heard.payload.is_empty());
     let Some(heard) = heard else { return Err(format!("{id} asks for nothing").into()) };
-    let claim: Claim = parse(&heard.payload)?;
+    let claim: ClaimRequest = parse(&heard.payload)?;
     Ok((talk, Request::parse(&claim.csr)?))
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::fleet::configuration::message::{Desired, Reported};
 use crate::fleet::presence::Presence;
 use crate::fleet::telemetry::Telemetry;
-use crate::provisioning::message::{Claim, Issued, Renewal, Verdict};
+use crate::provisioning::message::{ClaimAnswer, ClaimRequest, Issued, Renewal};
 
 /// Version of the topics, which their names hold, too; not the program's.
 const VERSION: &str = "1.2.0";
@@ -25,8 +25,8 @@ fn asyncapi() -> Value {
     let telemetry = generator.subschema_for::<Telemetry>();
     let desired = generator.subschema_for::<Desired>();
     let reported = generator.subschema_for::<Reported>();
-    let claim = generator.subschema_for::<Claim>();
-    let verdict = generator.subschema_for::<Verdict>();
+    let claim = generator.subschema_for::<ClaimRequest>();
+    let verdict = generator.subschema_for::<ClaimAnswer>();
     let renewal = generator.subschema_for::<Renewal>();
     let issued = generator.subschema_for::<Issued>();
     let message = |name: &str, summary: &str, payload: &schemars::Schema| {
@@ -372,10 +372,10 @@ mod tests {
             json!({"status": "denied", "fingerprint": ""}),
         ];
         let renewal = json!({"at": "2026-03-02T08:00:00Z", "replaces": "1a", "csr": ""});
-        assert!(fits("Claim", &claim, &newest::<Claim>()));
+        assert!(fits("ClaimRequest", &claim, &newest::<ClaimRequest>()));
         for verdict in verdicts {
-            assert!(fits("Verdict", &verdict, &newest::<Verdict>()), "{verdict}");
-            serde_json::from_value::<Verdict>(verdict).unwrap();
+            assert!(fits("ClaimAnswer", &verdict, &newest::<ClaimAnswer>()), "{verdict}");
+            serde_json::from_value::<ClaimAnswer>(verdict).unwrap();
         }
         assert!(fits("Renewal", &renewal, &newest::<Renewal>()));
         assert!(fits("Issued", &json!({"chain": ""}), &newest::<Issued>()));

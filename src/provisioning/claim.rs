@@ -22,7 +22,7 @@ use toml::{Table, Value};
 use super::certificate::{self, Certificate, Refusal};
 use super::files;
 use super::key::{Key, KeyError};
-use super::message::{self, Kept, Verdict};
+use super::message::{self, ClaimAnswer, Kept};
 use super::store::{Store, StoreError};
 use crate::credentials::Credentials;
 use crate::fleet::machine::Machine;
@@ -252,7 +252,7 @@ impl Claim {
 
     fn message(&self) -> Result<Vec<u8>, ClaimError> {
         let machine = Machine::default().identity();
-        let claim = message::Claim {
+        let claim = message::ClaimRequest {
             at: shown(Timestamp::now()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             key: self.kept,
@@ -288,10 +288,10 @@ impl Claim {
             return None;
         }
         match serde_json::from_slice(payload) {
-            Ok(Verdict::Issued { chain, broker }) => Some(self.judge(chain.as_bytes(), broker)),
+            Ok(ClaimAnswer::Issued { chain, broker }) => Some(self.judge(chain.as_bytes(), broker)),
             // Another key had this name before.
-            Ok(Verdict::Denied { fingerprint }) if fingerprint != self.fingerprint() => None,
-            Ok(Verdict::Denied { .. }) => Some(Err(ClaimError::Denied)),
+            Ok(ClaimAnswer::Denied { fingerprint }) if fingerprint != self.fingerprint() => None,
+            Ok(ClaimAnswer::Denied { .. }) => Some(Err(ClaimError::Denied)),
             Err(_) => Some(Err(Refusal::Malformed.into())),
         }
     }
@@ -447,7 +447,7 @@ mod tests {
         }
 
         fn issued(&self, authority: &Authority, name: &str) -> Vec<u8> {
-            let verdict = Verdict::Issued { chain: self.chain(authority, name), broker: None };
+            let verdict = ClaimAnswer::Issued { chain: self.chain(authority, name), broker: None };
             serde_json::json!(verdict).to_string().into_bytes()
         }
 

@@ -33,7 +33,7 @@ impl Kept {
 /// A kiosk without a certificate asks for one. Whoever has the right to claim can say anything here:
 /// the fingerprint of the key, which the kiosk shows, is what the office goes by.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-pub struct Claim {
+pub struct ClaimRequest {
     /// When it was written, RFC 3339 in UTC, by the kiosk's clock.
     #[schemars(extend("format" = "date-time"))]
     pub at: String,
@@ -60,7 +60,7 @@ pub struct Claim {
 /// What becomes of a claim.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "lowercase")]
-pub enum Verdict {
+pub enum ClaimAnswer {
     /// The kiosk's certificate. The kiosk's names are in it.
     Issued {
         /// PEM: the kiosk's certificate first, its authority's last.
