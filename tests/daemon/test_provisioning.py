@@ -282,7 +282,7 @@ def test_kiosk_claims_its_certificate_over_mqtt_and_delivers(bank, kiosk, new_pa
     until(lambda: is_connected(kiosk))
     kiosk.scan(new_paper())
     until(lambda: not kiosk.waiting())
-    assert kiosk.metric("cic_mqtt_certificate_days") in (88, 89)
+    assert 88 <= kiosk.metric("cic_mqtt_certificate_days") <= 90
     again = Claim(kiosk, bank)
     assert again.ends() == 0
 
@@ -440,7 +440,7 @@ def test_certificate_is_renewed_before_its_end_and_used(bank, claimed):
     serial = shorten(bank, claimed, (-100, 5))
     claimed.start()
     until(lambda: is_connected(claimed))
-    until(lambda: claimed.metric("cic_mqtt_certificate_days") == 4)
+    until(lambda: claimed.metric("cic_mqtt_certificate_days") in (4, 5))
     with bank.client("admin") as admin:
         admin.listens("cic/v1/hn-01/kiosk-1/#")
         asked = "cic/v1/hn-01/kiosk-1/certificate/request"
@@ -449,7 +449,7 @@ def test_certificate_is_renewed_before_its_end_and_used(bank, claimed):
         assert message["replaces"] == serial and not asyncapi.mistake("certificate/request", message)
         issued = bank.do("renew", "--dir", bank.dir)
         assert issued.returncode == 0 and "hn-01/kiosk-1: issued" in issued.stdout, issued
-        until(lambda: claimed.metric("cic_mqtt_certificate_days") == 89)
+        until(lambda: claimed.metric("cic_mqtt_certificate_days") >= 88)
         until(lambda: admin.heard[asked] == b"")
         until(lambda: "cic/v1/hn-01/kiosk-1/certificate/issued" in admin.heard)
         said = json.loads(admin.heard["cic/v1/hn-01/kiosk-1/certificate/issued"])
