@@ -16,7 +16,7 @@ use crate::credentials::Credentials;
 use crate::mqtt::{self, Dial, Talk, Topics};
 use crate::provisioning::authority::{Authority as Signer, AuthorityError, Request};
 use crate::provisioning::message::{
-    ClaimAnswer, ClaimRequest, Issued, MAX_MESSAGE, Renewal, claim_topic, verdict_topic,
+    ClaimAnswer, ClaimRequest, Issued, Renewal, claim_topic, verdict_topic,
 };
 
 /// What a broker keeps has come when nothing more comes for so long.
@@ -24,6 +24,9 @@ const QUIET: Duration = Duration::from_secs(2);
 
 /// Before a broker that was lost is tried again.
 const PAUSE: Duration = Duration::from_secs(10);
+
+/// The most bytes of a message that is looked at: a request has less than one KB.
+const MAX_MESSAGE: usize = 64 << 10;
 
 const CLAIMS: &str = "cic/v1/_claim/+/request";
 

@@ -106,6 +106,7 @@ impl Talk {
     ///
     /// # Errors
     /// When the connection has broken.
+    #[cfg(feature = "office")]
     pub async fn next_within(&mut self, time: Duration) -> Result<Option<Heard>, Failure> {
         timeout(time, self.next()).await.map_or(Ok(None), |heard| heard.map(Some))
     }

@@ -4,9 +4,6 @@ use cic_kiosk::config::{Broker, Name};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The most bytes of such a message: a chain has some 3 KB.
-pub const MAX_MESSAGE: usize = 64 << 10;
-
 /// What the key of a claim is kept in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
