@@ -15,6 +15,7 @@ mod logs;
 mod mqtt;
 mod outbox;
 mod panel;
+mod provisioning;
 mod reading;
 mod scan;
 mod signals;

@@ -30,6 +30,12 @@ impl ConfigArgs {
         file.collect()
     }
 
+    /// The folder that the configuration is in.
+    pub fn folder(&self) -> PathBuf {
+        let file = self.config.as_deref().unwrap_or(Path::new(DEFAULT));
+        file.parent().unwrap_or(Path::new("")).to_owned()
+    }
+
     /// Reads it all.
     pub fn load(&self) -> Result<Loaded, Failure> {
         let mut layers = Vec::new();

@@ -3,7 +3,10 @@
 //! Results go to stdout, everything else to stderr. The exit status is 0, 1 where something failed,
 //! or 64 where the command line itself is wrong (`EX_USAGE` of sysexits.h).
 
+#[cfg(feature = "office")]
+mod authority;
 mod capture;
+mod claim;
 mod cloud;
 mod config;
 mod demo;
@@ -61,6 +64,9 @@ enum Command {
     Cloud(cloud::Cloud),
     Config(config::Config),
     Doctor(doctor::Doctor),
+    Claim(claim::Claim),
+    #[cfg(feature = "office")]
+    Authority(authority::Authority),
     #[command(hide = true)]
     Worker(worker::Worker),
 }
@@ -71,7 +77,8 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    logs::start(if matches!(cli.command, Command::Run(_)) { logs::WORK } else { logs::WARNINGS });
+    let works = matches!(cli.command, Command::Run(_) | Command::Claim(_));
+    logs::start(if works { logs::WORK } else { logs::WARNINGS });
     let outcome = match &cli.command {
         Command::Extract(extract) => extract.run(),
         Command::Eval(eval) => eval.run(),
@@ -86,6 +93,9 @@ pub fn run() -> ExitCode {
         Command::Cloud(cloud) => cloud.run(),
         Command::Config(config) => config.run(),
         Command::Doctor(doctor) => doctor.run(),
+        Command::Claim(claim) => claim.run(),
+        #[cfg(feature = "office")]
+        Command::Authority(authority) => authority.run(),
         Command::Worker(worker) => worker.run(),
     };
     match outcome {

@@ -71,7 +71,7 @@ impl Loaded {
         for (section, settings) in sections.iter().filter_map(|(k, v)| Some((k, v.as_table()?))) {
             let _ = writeln!(text, "[{section}]");
             for (key, value) in settings {
-                let place = self.origin(&format!("{section}.{key}"));
+                let place = self.set_by(&format!("{section}.{key}")).unwrap_or("default");
                 let _ = writeln!(text, "{key} = {value}  # {place}");
             }
             text.push('\n');
@@ -79,10 +79,11 @@ impl Loaded {
         text
     }
 
-    fn origin(&self, key: &str) -> &str {
+    /// The place that set this key, `section.key`; `None` where it has its default.
+    pub fn set_by(&self, key: &str) -> Option<&str> {
         let within = format!("{key}.");
         let found = self.origins.iter().find(|(set, _)| *set == key || set.starts_with(&within));
-        found.map_or("default", |(_, place)| place)
+        found.map(|(_, place)| place.as_str())
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod camera;
 mod capture;
+mod claim;
 mod cloud;
 mod decision;
 mod example;
@@ -29,6 +30,7 @@ use toml::{Table, Value};
 
 pub use camera::Camera;
 pub use capture::Capture;
+pub use claim::{CertificateHash, Claim};
 pub use cloud::{Cloud, Sent};
 pub use decision::{Decision, Thresholds};
 pub use example::{example, schema};
@@ -80,6 +82,8 @@ pub struct Config {
     pub outbox: Outbox,
     /// The branch's broker.
     pub mqtt: Mqtt,
+    /// How a kiosk without a certificate gets one.
+    pub claim: Claim,
     /// What the fleet is told, and what it may tell the kiosk.
     pub fleet: Fleet,
 }
@@ -164,7 +168,8 @@ impl Config {
             );
         }
         self.cloud.check().map_err(ConfigError)?;
-        self.mqtt.check()
+        self.mqtt.check()?;
+        self.claim.check()
     }
 }
 

@@ -50,7 +50,8 @@ impl Broker {
         &self.0
     }
 
-    fn has_tls(&self) -> bool {
+    /// Whether TLS is spoken with it.
+    pub fn has_tls(&self) -> bool {
         matches!(self.0, Place::Tcp { tls: true, .. })
     }
 }
@@ -161,6 +162,9 @@ pub struct Mqtt {
     /// PEM file of the kiosk's own certificate and those that lead to its authority; its key is the
     /// credential `mqtt-key`. Both are read anew for each connection.
     pub certificate: Option<PathBuf>,
+    /// Whether the kiosk asks for the next certificate when two thirds of its own one's time are over.
+    /// Default true.
+    pub renew_certificate: bool,
     /// Whether results are published with the pictures of their pages and tables: megabytes in
     /// place of kilobytes. Default false.
     pub pictures: bool,
@@ -236,6 +240,7 @@ impl Default for Mqtt {
             user: None,
             authorities: None,
             certificate: None,
+            renew_certificate: true,
             pictures: false,
             max_payload_bytes: None,
             window: NonZeroU16::new(100).unwrap_or(NonZeroU16::MIN),

@@ -45,6 +45,8 @@ pub struct Figures {
     begun: Instant,
     seen: watch::Sender<Seen>,
     clock_offset: Arc<Mutex<Option<f64>>>,
+    /// When the kiosk's certificate ends, in seconds since 1970.
+    certificate_end: Arc<Mutex<Option<i64>>>,
     status: Arc<Mutex<String>>,
 }
 
@@ -67,7 +69,7 @@ impl Figures {
         anomalies: Anomalies,
         settings: watch::Receiver<Arc<Config>>,
     ) -> Self {
-        let (sources, clock_offset, status) = Default::default();
+        let (sources, clock_offset, certificate_end, status) = Default::default();
         let (begun, seen) = (Instant::now(), watch::Sender::default());
         Self {
             supervisor,
@@ -79,6 +81,7 @@ impl Figures {
             begun,
             seen,
             clock_offset,
+            certificate_end,
             status,
         }
     }
@@ -114,6 +117,11 @@ impl Figures {
         let ahead = self.clock_offset.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(0.0);
         let ahead = SignedDuration::try_from_secs_f64(ahead.max(0.0)).unwrap_or_default();
         Timestamp::now().saturating_add(ahead).unwrap_or(Timestamp::MAX)
+    }
+
+    /// When the kiosk's certificate ends, in seconds since 1970, if it has one.
+    pub fn certificate_ends(&self, at: Option<i64>) {
+        *self.certificate_end.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
 
     /// Changes with each look.
@@ -210,6 +218,7 @@ impl Figures {
                 in_flight: link.in_flight as u64,
                 delivered: link.delivered,
                 connections: link.connections,
+                certificate_days: self.certificate_days(),
             },
             cloud: self.cloud(cloud_used),
             sources: sources.collect(),
@@ -222,6 +231,11 @@ impl Figures {
             },
             anomalies,
         }
+    }
+
+    fn certificate_days(&self) -> Option<i64> {
+        let end = *self.certificate_end.lock().unwrap_or_else(PoisonError::into_inner);
+        Some((end? - Timestamp::now().as_second()).div_euclid(24 * 60 * 60))
     }
 
     fn cloud(&self, used: u64) -> CloudFigures {

@@ -18,6 +18,7 @@ mod figures;
 mod fleet;
 mod orders;
 mod reload;
+mod renewal;
 mod session;
 mod sources;
 pub mod submit;
@@ -52,7 +53,7 @@ use crate::fleet::presence::Birth;
 use crate::http::server::Listening;
 use crate::http::{self, Api, Kiosk, router};
 use crate::keys::KeyStore;
-use crate::mqtt::{Dial, LinkState, Post, Publisher, Topics};
+use crate::mqtt::{Dial, LinkState, Post, Publisher, Topics, renewed_in};
 use crate::outbox::{self, Outbox, OutboxError, Salt, SealingKeys};
 use crate::panel::{self, Identify};
 use crate::reading::{self, Reader};
@@ -254,6 +255,7 @@ impl Daemon {
         self.start_socket(sources.clone())?;
         self.start_keeper(figures.clone());
         self.start_telemetry(&figures);
+        self.start_renewal(&figures);
 
         let address = api.as_ref().map(|(_, address)| address.as_str());
         announce(address)?;
@@ -475,9 +477,12 @@ impl Publishing {
     /// connection.
     async fn work(mut self) -> Result<(), Failure> {
         while !self.stop.is_cancelled() {
-            let settings = self.settings.borrow_and_update().mqtt.clone();
+            let (settings, renewed) = {
+                let now = self.settings.borrow_and_update();
+                (now.mqtt.clone(), Some(renewed_in(&now.kiosk.state)))
+            };
             let (topics, credentials) = (self.topics.clone(), self.credentials.clone());
-            let dial = Dial { settings: settings.clone(), credentials, topics };
+            let dial = Dial { settings: settings.clone(), credentials, topics, renewed };
             let (outbox, post) = (Arc::clone(&self.outbox), self.post.clone());
             let publisher = Publisher::new(outbox, dial, post, self.link.clone());
             let ends = self.stop.child_token();

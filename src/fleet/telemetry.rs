@@ -18,6 +18,10 @@ use serde_json::Value;
 
 use super::counts::StageTimes;
 
+/// Days before its end in which a certificate should have been renewed long ago: it is asked for after
+/// two thirds of its time.
+const SOON: i64 = 14;
+
 /// How a kiosk does. What is counted is counted since the program was started.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Telemetry {
@@ -89,6 +93,10 @@ pub struct LinkFigures {
     pub delivered: u64,
     /// Connections that were made.
     pub connections: u64,
+    /// Whole days until the kiosk's certificate ends, less than 0 when it has; only where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i64")]
+    pub certificate_days: Option<i64>,
 }
 
 /// The cloud service.
@@ -206,7 +214,8 @@ impl Telemetry {
         let restarts: u64 = self.workers.values().sum();
         // A throttled board flickers, and a full disk stays full: both change seldom enough.
         let machine = self.machine.throttled;
-        (states, self.outbox.accepts, self.outbox.dead, cloud, restarts, machine)
+        let certificate = self.mqtt.certificate_days.map(|days| days < SOON);
+        (states, self.outbox.accepts, self.outbox.dead, cloud, restarts, machine, certificate)
     }
 
     fn value(&self) -> Value {
@@ -344,6 +353,13 @@ const METRICS: &[Metric] = &{
             "mqtt_connections",
             "Connections made with the broker",
             Counter,
+            &[],
+        ),
+        metric(
+            "mqtt/certificate_days",
+            "mqtt_certificate_days",
+            "Days until the kiosk's certificate ends",
+            Gauge,
             &[],
         ),
         metric("cloud/enabled", "cloud_enabled", "1 while the cloud may be asked", Gauge, &[]),
@@ -600,7 +616,13 @@ pub mod tests {
                 without_key: 12,
                 bytes: 13,
             },
-            mqtt: LinkFigures { connected: true, in_flight: 14, delivered: 15, connections: 16 },
+            mqtt: LinkFigures {
+                connected: true,
+                in_flight: 14,
+                delivered: 15,
+                connections: 16,
+                certificate_days: Some(-39),
+            },
             cloud: CloudFigures {
                 enabled: true,
                 breaker_open: true,

@@ -10,6 +10,7 @@ use crate::fleet::commands::message::Command;
 use crate::fleet::configuration::message::{Desired, Reported};
 use crate::fleet::presence::Presence;
 use crate::fleet::telemetry::Telemetry;
+use crate::provisioning::message::{ClaimAnswer, ClaimRequest, Issued, Renewal};
 
 /// Version of the topics, which their names hold, too; not the program's.
 const VERSION: &str = "1.2.0";
@@ -26,6 +27,10 @@ fn asyncapi() -> Value {
     let desired = generator.subschema_for::<Desired>();
     let reported = generator.subschema_for::<Reported>();
     let command = generator.subschema_for::<Command>();
+    let claim = generator.subschema_for::<ClaimRequest>();
+    let verdict = generator.subschema_for::<ClaimAnswer>();
+    let renewal = generator.subschema_for::<Renewal>();
+    let issued = generator.subschema_for::<Issued>();
     let message = |name: &str, summary: &str, payload: &schemars::Schema| {
         json!({
             "name": name,
@@ -108,6 +113,31 @@ fn asyncapi() -> Value {
                                 SHA-256.",
                 "parameters": command_parameters(&[("n", "which part, from 0")]),
                 "messages": {"part": {"$ref": "#/components/messages/part"}},
+            "claim": {
+                "address": "cic/v1/_claim/{id}/request",
+                "description": "A kiosk without a certificate asks for one, retained; empty when it \
+                                has one.",
+                "parameters": parameters(&[("id", "what the kiosk is called until it has a name")]),
+                "messages": {"claim": {"$ref": "#/components/messages/claim"}},
+            },
+            "verdict": {
+                "address": "cic/v1/_claim/{id}/certificate",
+                "description": "The kiosk's first certificate, or that it gets none; retained.",
+                "parameters": parameters(&[("id", "what the kiosk is called until it has a name")]),
+                "messages": {"verdict": {"$ref": "#/components/messages/verdict"}},
+            },
+            "renewal": {
+                "address": "cic/v1/{branch}/{kiosk}/certificate/request",
+                "description": "When two thirds of its certificate's time are over, the kiosk asks \
+                                for the next one, retained; empty when it has it.",
+                "parameters": kiosks_parameters(),
+                "messages": {"renewal": {"$ref": "#/components/messages/renewal"}},
+            },
+            "issued": {
+                "address": "cic/v1/{branch}/{kiosk}/certificate/issued",
+                "description": "The next certificate, retained. The kiosk takes it when the broker does.",
+                "parameters": kiosks_parameters(),
+                "messages": {"issued": {"$ref": "#/components/messages/issued"}},
             },
         },
         "operations": {
@@ -119,6 +149,10 @@ fn asyncapi() -> Value {
             "receiveCommand": heard("command", "Something is ordered of the kiosk"),
             "publishCommand": operation("command", true, "What became of it"),
             "publishPart": operation("part", false, "A part of what was asked for"),
+            "publishClaim": operation("claim", true, "The kiosk has no certificate"),
+            "receiveVerdict": heard("verdict", "What became of its claim"),
+            "publishRenewal": operation("renewal", true, "The kiosk's certificate will end"),
+            "receiveIssued": heard("issued", "The next certificate"),
         },
         "components": {
             "messages": {
@@ -134,6 +168,10 @@ fn asyncapi() -> Value {
                     "contentType": "application/octet-stream",
                     "payload": {"type": "string", "format": "binary"},
                 },
+                "claim": message("claim", "A kiosk without a certificate asks for one", &claim),
+                "verdict": message("verdict", "What became of a claim", &verdict),
+                "renewal": message("renewal", "A kiosk asks for its next certificate", &renewal),
+                "issued": message("issued", "The next certificate", &issued),
             },
             "securitySchemes": {
                 "password": {
@@ -234,6 +272,7 @@ mod tests {
     use crate::fleet::machine::Machine;
     use crate::fleet::presence::{Birth, Presence, Reason};
     use crate::fleet::telemetry::tests::full;
+    use crate::provisioning::message;
 
     const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/asyncapi.yaml");
     const HEAD: &str = "# Made from the types: REGENERATE=1 cargo test asyncapi\n";
@@ -290,6 +329,11 @@ mod tests {
         };
         assert_eq!(of("command"), topics().command(&sender, scan));
         assert_eq!(of("part"), topics().part(&sender, scan, 0));
+        assert_eq!(address("renewal"), topics().certificate_request());
+        assert_eq!(address("issued"), topics().certificate_issued());
+        let id: cic_kiosk::config::Name = "k1".parse().unwrap();
+        assert_eq!(address("claim").replace("{id}", "k1"), message::claim_topic(&id));
+        assert_eq!(address("verdict").replace("{id}", "k1"), message::verdict_topic(&id));
     }
 
     /// What is published fits the document's own schema and, in today's JSON Schema, its type's.
@@ -380,6 +424,26 @@ mod tests {
             command["status"] = json!("done");
             assert!(!fits("Command", &command, &newest));
         }
+    }
+
+    #[test]
+    fn messages_about_certificates_fit_their_schemas() {
+        let claim =
+            json!({"at": "2026-03-02T08:00:00Z", "version": "0.1.0", "key": "tpm2", "csr": ""});
+        let verdicts = [
+            json!({"status": "issued", "chain": ""}),
+            json!({"status": "issued", "chain": "", "broker": "mqtts://b"}),
+            json!({"status": "denied", "fingerprint": ""}),
+        ];
+        let renewal = json!({"at": "2026-03-02T08:00:00Z", "replaces": "1a", "csr": ""});
+        assert!(fits("ClaimRequest", &claim, &newest::<ClaimRequest>()));
+        for verdict in verdicts {
+            assert!(fits("ClaimAnswer", &verdict, &newest::<ClaimAnswer>()), "{verdict}");
+            serde_json::from_value::<ClaimAnswer>(verdict).unwrap();
+        }
+        assert!(fits("Renewal", &renewal, &newest::<Renewal>()));
+        assert!(fits("Issued", &json!({"chain": ""}), &newest::<Issued>()));
+        assert!(!fits("Issued", &json!({}), &newest::<Issued>()));
     }
 
     #[test]

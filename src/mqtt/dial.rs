@@ -2,7 +2,7 @@
 //! counts without a restart.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cic_kiosk::config::{Mqtt, Place, Protocol};
@@ -17,12 +17,13 @@ use super::topics::Topics;
 use super::wire::Options;
 use super::{MAX_INCOMING, MAX_PACKET};
 use crate::credentials::Credentials;
+use crate::provisioning::certificate::Certificate;
 
 /// The credential that is the password of `mqtt.user`.
 const PASSWORD: &str = "mqtt-password";
 
 /// The credential that is the key of `mqtt.certificate`.
-const KEY: &str = "mqtt-key";
+pub const KEY: &str = "mqtt-key";
 
 /// Messages that may be on their way beside a full window of results.
 pub(super) const BESIDE: u16 = 8;
@@ -36,6 +37,13 @@ pub struct Dial {
     pub credentials: Credentials,
     /// The kiosk's names.
     pub topics: Topics,
+    /// Where a certificate may be that follows the one of the settings.
+    pub renewed: Option<PathBuf>,
+}
+
+/// Where the certificate is that follows the one of the settings, in this state folder.
+pub fn renewed_in(state: &Path) -> PathBuf {
+    state.join("certificate.pem")
 }
 
 impl Dial {
@@ -113,13 +121,49 @@ impl Dial {
             .with_safe_default_protocol_versions()
             .map_err(|error| Failure::Tls(error.to_string()))?
             .with_root_certificates(self.authorities()?);
-        let Some(path) = &self.settings.certificate else {
+        let Some(chain) = self.chain()? else {
             return Ok(config.with_no_client_auth());
         };
         let key = self.credentials.need(KEY, "the key of mqtt.certificate in PEM")?;
         let not_the_key = |error: &dyn ToString| Failure::Key(error.to_string());
         let key = PrivateKeyDer::from_pem_slice(key.bytes()).map_err(|e| not_the_key(&e))?;
-        config.with_client_auth_cert(certificates(path)?, key).map_err(|e| not_the_key(&e))
+        config.with_client_auth_cert(chain, key).map_err(|e| not_the_key(&e))
+    }
+
+    /// The kiosk's certificate and those that lead to its authority, if it has one: that of the
+    /// settings, or the one that follows it, which has the same name and key and ends later.
+    ///
+    /// # Errors
+    /// For what the file of the settings should be and is not.
+    pub fn chain(&self) -> Result<Option<Vec<CertificateDer<'static>>>, Failure> {
+        let Some(path) = &self.settings.certificate else { return Ok(None) };
+        let given = certificates(path)?;
+        let renewed = self.renewed.as_deref().and_then(|path| certificates(path).ok());
+        let first = |chain: &[CertificateDer<'_>]| Certificate::parse(chain.first()?);
+        Ok(Some(match (renewed, first(&given)) {
+            (Some(renewed), Some(own))
+                if first(&renewed).is_some_and(|it| {
+                    (&it.subject, &it.key) == (&own.subject, &own.key)
+                        && it.not_after > own.not_after
+                }) =>
+            {
+                renewed
+            }
+            _ => given,
+        }))
+    }
+
+    /// What the next certificate must lead to: the last of those in the settings' file, which nobody
+    /// but root writes. Where that is the kiosk's alone, the authorities of the broker.
+    pub fn anchors(&self) -> Vec<CertificateDer<'static>> {
+        let own = self.settings.certificate.as_deref().and_then(|path| certificates(path).ok());
+        match own.as_deref() {
+            Some([_, .., last]) => vec![last.clone()],
+            _ => {
+                let path = self.settings.authorities.as_deref();
+                path.and_then(|path| certificates(path).ok()).unwrap_or_default()
+            }
+        }
     }
 
     /// The operator's, of which none may be unusable, or else the system's, of which some may.

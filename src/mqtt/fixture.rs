@@ -306,8 +306,12 @@ pub struct Kiosk {
 
 impl Kiosk {
     pub fn start(queue: &Arc<Memory>, settings: Mqtt, credentials: &Path) -> Self {
-        let dial =
-            Dial { settings, credentials: Credentials::new(Some(credentials)), topics: topics() };
+        let dial = Dial {
+            settings,
+            credentials: Credentials::new(Some(credentials)),
+            topics: topics(),
+            renewed: None,
+        };
         let link = watch::Sender::new(LinkState::default());
         let state = link.subscribe();
         let birth = Birth { version: env!("CARGO_PKG_VERSION").to_owned(), ..Birth::default() };

@@ -29,15 +29,18 @@ mod post;
 mod probe;
 mod publisher;
 mod queue;
+mod talk;
 mod topics;
 mod wire;
 
 pub use address::BrokerAddress;
 pub use client::{Subscriber, forget_session, publish};
-pub use dial::Dial;
+pub use dial::{Dial, KEY, renewed_in};
+pub use failure::Failure;
 pub use post::{Inbox, Letter, MAX_LETTER, Post};
 pub use probe::probe;
 pub use publisher::{LinkState, Publisher};
+pub use talk::Talk;
 pub use topics::Topics;
 
 use std::time::Duration;
@@ -90,6 +93,8 @@ fn because(cause: &Option<String>) -> String {
     cause.as_ref().map_or_else(String::new, |cause| format!(" ({cause})"))
 }
 
+#[cfg(test)]
+mod access;
 #[cfg(test)]
 mod asyncapi;
 #[cfg(test)]

@@ -50,6 +50,16 @@ impl Topics {
         self.topic("config/reported")
     }
 
+    /// Where the kiosk asks for its next certificate.
+    pub fn certificate_request(&self) -> String {
+        self.topic("certificate/request")
+    }
+
+    /// Where it gets it.
+    pub fn certificate_issued(&self) -> String {
+        self.topic("certificate/issued")
+    }
+
     /// Where the configurations are that are wanted: of all kiosks, of those of the branch, and of
     /// this one. No branch and no kiosk can be called [`ALL`].
     pub fn desired(&self) -> [String; 3] {

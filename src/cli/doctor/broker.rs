@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use cic_kiosk::config::{Config, Mqtt, Place};
+use cic_kiosk::config::{Config, Place};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -14,7 +14,7 @@ use url::Host;
 use super::check::{Check, Finding};
 use super::tls::{self, Holds, PATIENCE};
 use crate::credentials::Credentials;
-use crate::mqtt::{Dial, Topics, probe};
+use crate::mqtt::{Dial, Topics, probe, renewed_in};
 
 const NETWORK: &str = "check mqtt.broker, that the broker runs, the cable and the firewall";
 
@@ -23,7 +23,7 @@ const CERTIFICATES: &str = "check mqtt.authorities and mqtt.certificate, the bro
 
 pub fn checks(config: &Arc<Config>) -> Vec<Check> {
     let [place, secure] = [config, config].map(|config| config.mqtt.broker.place().clone());
-    let (own, settings) = (config.mqtt.clone(), Arc::clone(config));
+    let (own, settings) = (Arc::clone(config), Arc::clone(config));
     let dialled = Arc::clone(config);
     vec![
         Check::new("broker-network", network(place)),
@@ -38,7 +38,8 @@ fn dial(config: &Config) -> Option<Dial> {
     let kiosk = &config.kiosk;
     let topics = Topics::new(kiosk.branch.clone()?, kiosk.id.clone()?);
     let credentials = Credentials::new(kiosk.credentials.as_deref());
-    Some(Dial { settings: config.mqtt.clone(), credentials, topics })
+    let renewed = Some(renewed_in(&kiosk.state));
+    Some(Dial { settings: config.mqtt.clone(), credentials, topics, renewed })
 }
 
 /// Where a host is; an address is already one.
@@ -104,19 +105,27 @@ async fn security(place: Place, config: Arc<Config>) -> Finding {
         tls::handshake(address, &name, config).map_err(|error| error.to_string())
     });
     match shaken.await {
-        Ok(Ok(certificates)) => held("the broker's certificates", tls::hold(&certificates)),
+        Ok(Ok(certificates)) => {
+            held("the broker's certificates", tls::hold(&certificates, tls::SOON))
+        }
         Ok(Err(error)) => Finding::fault(error, CERTIFICATES),
         Err(_) => Finding::fault("a panic", "send the lines above to its makers"),
     }
 }
 
-fn certificate(mqtt: &Mqtt) -> Finding {
-    let Some(path) = &mqtt.certificate else { return Finding::off("mqtt.certificate is not set") };
-    match tls::in_file(path) {
-        Ok(certificates) => held("the kiosk's certificates", tls::hold(&certificates)),
+fn certificate(config: &Config) -> Finding {
+    if config.mqtt.certificate.is_none() {
+        return Finding::off("mqtt.certificate is not set");
+    }
+    let Some(dial) = dial(config) else {
+        return Finding::fault("the kiosk has no name yet", "set kiosk.branch and kiosk.id");
+    };
+    match dial.chain() {
+        Ok(chain) => {
+            held("the kiosk's certificates", tls::hold(&chain.unwrap_or_default(), tls::OWN_SOON))
+        }
         Err(error) => {
-            let found = format!("{} cannot be used: {error}", path.display());
-            Finding::fault(found, "put the kiosk's certificate there, in PEM")
+            Finding::fault(error.to_string(), "put the kiosk's certificate there, in PEM")
         }
     }
 }

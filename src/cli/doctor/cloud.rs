@@ -40,7 +40,7 @@ async fn cloud(settings: Cloud) -> Finding {
             tls::handshake(place, &name, config).map_err(|error| error.to_string())
         });
         let certificates = shaken.await.unwrap_or_else(|_| Err("a panic".to_owned()))?;
-        Ok(held("the cloud service's certificates", tls::hold(&certificates)))
+        Ok(held("the cloud service's certificates", tls::hold(&certificates, tls::SOON)))
     };
     let reached: Result<Finding, String> = reached.await;
     reached.unwrap_or_else(|error| Finding::fault(error, TO_DO))

@@ -49,7 +49,7 @@ async fn api(http: Http, socket: PathBuf) -> Finding {
 fn certificate(http: &Http) -> Finding {
     let Some(files) = &http.tls else { return Finding::off("http.tls is not set") };
     match tls::in_file(&files.certificate) {
-        Ok(certificates) => held("the API's certificates", tls::hold(&certificates)),
+        Ok(certificates) => held("the API's certificates", tls::hold(&certificates, tls::SOON)),
         Err(error) => Finding::fault(
             format!("{} cannot be used: {error}", files.certificate.display()),
             "put the API's certificate there, in PEM",

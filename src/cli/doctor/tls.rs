@@ -16,7 +16,10 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A certificate that ends within this should be renewed now.
-const SOON: i64 = 30 * 24 * 60 * 60;
+pub const SOON: i64 = 30 * 24 * 60 * 60;
+
+/// The kiosk's own, which it has renewed by itself by then.
+pub const OWN_SOON: i64 = 14 * 24 * 60 * 60;
 
 /// How long certificates hold.
 pub enum Holds {
@@ -53,7 +56,7 @@ pub fn in_file(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
 }
 
 /// How long all of these hold; `None` where they are none.
-pub fn hold(certificates: &[CertificateDer<'_>]) -> Option<Holds> {
+pub fn hold(certificates: &[CertificateDer<'_>], soon: i64) -> Option<Holds> {
     let ends = certificates.iter().map(|certificate| {
         let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
         Some(parsed.validity().not_after.timestamp())
@@ -62,7 +65,7 @@ pub fn hold(certificates: &[CertificateDer<'_>]) -> Option<Holds> {
     let end = Timestamp::from_second(first).ok()?;
     Some(match first - Timestamp::now().as_second() {
         ..=0 => Holds::Ended(end),
-        left if left < SOON => Holds::EndsSoon(end),
+        left if left < soon => Holds::EndsSoon(end),
         _ => Holds::Until(end),
     })
 }
@@ -86,9 +89,9 @@ mod tests {
     #[test]
     fn certificates_hold_as_long_as_the_first_of_them() {
         let day = |days: i64| certificate(Timestamp::now() + SignedDuration::from_hours(24 * days));
-        assert!(matches!(hold(&[day(900)]), Some(Holds::Until(_))));
-        assert!(matches!(hold(&[day(900), day(10)]), Some(Holds::EndsSoon(_))));
-        assert!(matches!(hold(&[day(-10), day(900)]), Some(Holds::Ended(_))));
-        assert!(hold(&[]).is_none() && hold(&[vec![0; 9].into()]).is_none());
+        assert!(matches!(hold(&[day(900)], SOON), Some(Holds::Until(_))));
+        assert!(matches!(hold(&[day(900), day(10)], SOON), Some(Holds::EndsSoon(_))));
+        assert!(matches!(hold(&[day(-10), day(900)], SOON), Some(Holds::Ended(_))));
+        assert!(hold(&[], SOON).is_none() && hold(&[vec![0; 9].into()], SOON).is_none());
     }
 }

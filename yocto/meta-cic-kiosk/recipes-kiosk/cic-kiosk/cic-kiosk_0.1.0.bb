@@ -68,6 +68,7 @@ FILES:${PN}-appliance += "\
     ${nonarch_libdir}/cic-kiosk/confirm \
     ${systemd_system_unitdir}/*.d \
     ${systemd_system_unitdir}/cic-kiosk-check.service \
+    ${systemd_system_unitdir}/cic-kiosk-claim.service \
     ${systemd_system_unitdir}/cic-kiosk-confirm.service \
     ${systemd_unitdir}/system.conf.d \
 "
@@ -83,7 +84,7 @@ RDEPENDS:${PN}-appliance = "${PN} rauc"
 
 SYSTEMD_PACKAGES = "${PN} ${PN}-appliance"
 SYSTEMD_SERVICE:${PN} = "cic-kiosk.service cic-kiosk-worker.socket"
-SYSTEMD_SERVICE:${PN}-appliance = "cic-kiosk-confirm.service"
+SYSTEMD_SERVICE:${PN}-appliance = "cic-kiosk-claim.service cic-kiosk-confirm.service"
 
 # /var outlives the system that wrote it: the next one must know its owner by the same number.
 USERADD_PACKAGES = "${PN}"
