@@ -10,6 +10,8 @@ mod demo;
 mod doctor;
 mod eval;
 mod extract;
+#[cfg(feature = "office")]
+mod fleet;
 mod keys;
 mod outbox;
 mod overlay;
@@ -61,6 +63,8 @@ enum Command {
     Cloud(cloud::Cloud),
     Config(config::Config),
     Doctor(doctor::Doctor),
+    #[cfg(feature = "office")]
+    Fleet(fleet::Fleet),
     #[command(hide = true)]
     Worker(worker::Worker),
 }
@@ -86,6 +90,8 @@ pub fn run() -> ExitCode {
         Command::Cloud(cloud) => cloud.run(),
         Command::Config(config) => config.run(),
         Command::Doctor(doctor) => doctor.run(),
+        #[cfg(feature = "office")]
+        Command::Fleet(fleet) => fleet.run(),
         Command::Worker(worker) => worker.run(),
     };
     match outcome {

@@ -25,6 +25,8 @@ mod client;
 mod connection;
 mod dial;
 mod failure;
+#[cfg(feature = "office")]
+mod line;
 mod post;
 mod probe;
 mod publisher;
@@ -35,6 +37,10 @@ mod wire;
 pub use address::BrokerAddress;
 pub use client::{Subscriber, forget_session, publish};
 pub use dial::Dial;
+#[cfg(feature = "office")]
+pub use failure::Failure;
+#[cfg(feature = "office")]
+pub use line::{Caller, Letter, Line, Message};
 pub use post::{MAX_LETTER, Post};
 pub use probe::probe;
 pub use publisher::{LinkState, Publisher};
