@@ -17,6 +17,9 @@ use crate::office::seen::{self, Command, Status, Step};
 use crate::office::session::{About, Session};
 use crate::office::topics::{Id, Topic};
 
+/// Kiosks take no command that may be begun later than that.
+const MOST_LIFE: SignedDuration = SignedDuration::from_hours(7 * 24);
+
 /// Tell kiosks to do something, and follow what comes of it
 ///
 /// Kinds are scan, identify, reload, restart, reboot, diagnostics, log, cloud, wipe, selftest,
@@ -76,6 +79,9 @@ impl Send {
         if !self.clear && self.all != self.filter.is_empty() {
             let reason = "say which kiosks: --branch, --kiosk, --status, --version or --stale, or else --all";
             return Err(usage_error(reason).into());
+        }
+        if self.expires.is_zero() || self.expires > MOST_LIFE {
+            return Err(usage_error("--expires: expected a time of 7 days at most").into());
         }
         block_on(async {
             let mut session = self.broker.open().await?;

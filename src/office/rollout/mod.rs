@@ -227,13 +227,13 @@ impl Cargo {
         let wrong = |reason: &str| Err(RolloutError::Plan(reason.to_owned()));
         match (&plan.model, &plan.settings) {
             (Some(url), None) if url.starts_with("http://") || url.starts_with("https://") => {
-                let (Some(sha256), Some(bytes)) = (plan.sha256.clone(), plan.bytes) else {
+                let (Some(sha256), Some(bytes)) = (plan.sha256.as_ref(), plan.bytes) else {
                     return wrong("a package at an address needs sha256 and bytes");
                 };
                 if sha256.len() != 64 || !sha256.bytes().all(|it| it.is_ascii_hexdigit()) {
                     return wrong("sha256: expected 64 hexadecimal digits");
                 }
-                let (url, file) = (Some(url.clone()), None);
+                let (url, file, sha256) = (Some(url.clone()), None, sha256.to_ascii_lowercase());
                 Ok(Self::Model { url, file, sha256, bytes, allow_older: plan.allow_older })
             }
             (Some(file), None) => {
@@ -327,6 +327,9 @@ pub struct Member {
     /// Why.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
+    /// Whether it has taken it, whatever came then.
+    #[serde(default)]
+    pub taken: bool,
     /// The command that it was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<Ulid>,
@@ -391,6 +394,7 @@ impl State {
             id,
             outcome: Outcome::Waiting,
             note: String::new(),
+            taken: false,
             command: None,
             version: None,
             before: Table::new(),
@@ -403,6 +407,9 @@ impl State {
         }
         if bounds.is_empty() || !bounds.is_sorted() {
             return wrong("waves: expected numbers that grow, as 1, 5%, 25%, 100%");
+        }
+        if !(1..=7 * 24 * 60 * 60).contains(&plan.timeout_seconds) {
+            return wrong("timeout: expected 1 second to 7 days");
         }
         if plan.at_once == 0 {
             return wrong("at_once: expected a number from 1");

@@ -85,6 +85,7 @@ impl<'a> Runner<'a> {
         let mut answers = Vec::new();
         let filter = format!("cic/v1/+/+/command/{}/+", it.session.sender);
         it.session.listen(vec![filter], |message| answers.push(message.clone())).await?;
+        it.find_untold(&answers);
         let now = Instant::now();
         let told = it.state.kiosks.iter().filter(|it| it.outcome == Outcome::Sent);
         it.sent = told.map(|member| (member.id.clone(), now)).collect();
@@ -92,6 +93,29 @@ impl<'a> Runner<'a> {
         let ids: Vec<_> = it.sent.keys().cloned().collect();
         ids.iter().for_each(|id| it.look_at_settings(id, Goal::Take));
         Ok(it)
+    }
+
+    /// Whoever was to be told when this was killed, and was not, is to be told again.
+    fn find_untold(&mut self, standing: &[Message]) {
+        let sender = self.session.sender.as_str();
+        let standing: BTreeSet<_> = standing.iter().map(|message| message.topic.as_str()).collect();
+        let desired = &self.fleet.desired;
+        for member in self.state.kiosks.iter_mut().filter(|it| it.outcome == Outcome::Sent) {
+            let was_told = match (member.command, member.version) {
+                (Some(command), _) => {
+                    let topic = commands::topic(&member.id, sender, command);
+                    standing.contains(topic.as_str())
+                }
+                (None, Some(version)) => {
+                    let wanted = desired.get(&Whom::Kiosk(member.id.clone()));
+                    wanted.is_some_and(|wanted| wanted.version >= version)
+                }
+                (None, None) => false,
+            };
+            if !was_told {
+                member.outcome = Outcome::Waiting;
+            }
+        }
     }
 
     /// Does it, wave by wave. Gives the state at the end.
@@ -108,13 +132,12 @@ impl<'a> Runner<'a> {
                 self.state.plan.waves.len(),
                 self.state.kiosks.len()
             ));
-            let done_before = self.state.count(Outcome::Done);
             self.roll(bound).await?;
-            if self.state.phase == Phase::Running && !self.stop.is_cancelled() {
-                let is_new = self.state.count(Outcome::Done) > done_before;
-                if is_new {
-                    self.soak(bound).await?;
-                }
+            let begin = if wave == 0 { 0 } else { self.state.bound(wave - 1) };
+            let has_it = |it: &super::Member| it.outcome == Outcome::Done;
+            let is_on = self.state.phase == Phase::Running && !self.stop.is_cancelled();
+            if is_on && self.state.kiosks[begin..bound].iter().any(has_it) {
+                self.soak(bound).await?;
             }
             if self.state.phase == Phase::Running && !self.stop.is_cancelled() {
                 let is_last = wave + 1 >= self.state.plan.waves.len();
@@ -233,7 +256,7 @@ impl<'a> Runner<'a> {
         command: Ulid,
         now: Timestamp,
     ) -> Letter {
-        let lasts = SignedDuration::from_secs(self.state.plan.timeout_seconds.min(1 << 31) as i64);
+        let lasts = SignedDuration::from_secs(self.state.plan.timeout_seconds as i64);
         let order = Order { kind: kind.to_owned(), parameters, lasts };
         (commands::topic(id, self.session.sender.as_str(), command), order.json(now), true)
     }
@@ -388,6 +411,7 @@ impl<'a> Runner<'a> {
             (self.tell)(&format!("{id} failed: {note}"));
         }
         if let Some(member) = self.state.kiosks.iter_mut().find(|member| member.id == *id) {
+            member.taken = outcome == Outcome::Done || member.taken && outcome != Outcome::Undone;
             (member.outcome, member.note) = (outcome, note);
         }
     }
@@ -542,9 +566,9 @@ impl<'a> Runner<'a> {
                 };
                 letters.push(match self.state.cargo.clone() {
                     Cargo::Model { .. } => {
-                        // One that failed kept what it had, unless it failed afterwards.
+                        // One that has not taken it kept what it had.
                         let member = &self.state.kiosks[place];
-                        if member.outcome != Outcome::Done && !member.note.contains("any more") {
+                        if !member.taken && member.outcome != Outcome::Sent {
                             continue;
                         }
                         let command = Ulid::new();
@@ -563,6 +587,11 @@ impl<'a> Runner<'a> {
                 });
                 self.state.kiosks[place].outcome = Outcome::Sent;
                 self.sent.insert(id, Instant::now());
+            }
+        }
+        for member in &mut self.state.kiosks {
+            if member.outcome == Outcome::Sent && !self.sent.contains_key(&member.id) {
+                (member.outcome, member.note) = (Outcome::Failed, "given up".to_owned());
             }
         }
         self.keeper.save(&self.state)?;
