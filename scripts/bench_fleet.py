@@ -74,7 +74,7 @@ def measure(options, folder):
     broker = ["--broker", f"mqtt://127.0.0.1:{port}"]
     simulate = [PROGRAM, "fleet", "simulate", "--kiosks", str(options.kiosks), "--fail", "5%", *broker]
     begun = time.monotonic()
-    kiosks = subprocess.Popen(simulate, stdout=subprocess.PIPE, text=True)
+    kiosks = subprocess.Popen(simulate, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         line = kiosks.stdout.readline()
         assert line.startswith("ready"), line
@@ -127,8 +127,8 @@ def stops(options, folder, fleet):
     settings.write_text("[capture]\nidle_seconds = 31\n", encoding="utf-8")
     waves = ",".join(name for name, _ in WAVES)
     how = ["--waves", waves, "--stop-at", f"{STOP_AT}%", "--soak", "2", "--at-once", "100"]
-    for name, cargo in [("model", ["--model", package]), ("settings", ["--settings", settings])]:
-        path = folder / f"{name}.json"
+    for name, cargo in [("a model", ["--model", package]), ("settings", ["--settings", settings])]:
+        path = folder / f"{name.split()[-1]}.json"
         seconds, _ = fleet("rollout", "start", *cargo, *how, "--state", path, status=1)
         state = json.loads(path.read_text(encoding="utf-8"))
         must = must_stop(state["kiosks"])
@@ -137,7 +137,7 @@ def stops(options, folder, fleet):
         assert state["phase"]["phase"] == "stopped" and told <= bound
         right = "as it must" if state["wave"] == must else f"but must at wave {must + 1}"
         yield (
-            f"roll-out of a {name}",
+            f"roll-out of {name}",
             f"stopped at wave {state['wave'] + 1} {right}, {told} of {len(state['kiosks'])} told, {seconds:.0f} s",
             None,
         )

@@ -94,13 +94,14 @@ def test_garbage_at_the_broker_is_shown_as_such_and_commands_no_terminal(office,
     office.say("cic/v1/hn-01/bad/presence", b"\xff\xfe\x00")
     office.say("cic/v1/hn-01/odd/presence", json.dumps({"status": "online", "version": HOSTILE, "board": HOSTILE}))
     office.say("cic/v1/hn-01/deep/presence", b"[" * 100_000)
-    office.say(f"cic/v1/hn-01/{HOSTILE.replace('/', '')}/presence", json.dumps({"status": "online"}))
+    # mosquitto lets no control character into a topic; all else may be in one.
+    office.say("cic/v1/hn-01/<b>x\u00ad\u2028/presence", json.dumps({"status": "online"}))
     office.say("cic/v1/hn-01/odd/config/reported", json.dumps({"all": {"refused": {"reason": HOSTILE}}, "status": 7}))
     office.say("cic/v1/_all/_all/config/desired", "{")
     office.say("cic/v1/_queue/w1/state", json.dumps({"status": "online", "role": HOSTILE, "per_minute": 34.5}))
     office.say("cic/v1/_queue/w2/state", "null")
     table = office.fleet("list")
-    assert "4 kiosks" not in table and "5 kiosks" in table and "malformed" in table and "34.5" in table
+    assert "5 kiosks" in table and "malformed" in table and "34.5" in table
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", table), repr(table)
     assert "not understood" in table and "no JSON" in table
     for arguments in (["config", "diff"], ["list", "--json"], ["watch", "--plain", "--seconds", "1"]):
