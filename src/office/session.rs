@@ -148,6 +148,8 @@ impl Session {
         match self.line.publish((self.mark.clone(), mark.clone(), false)).await {
             Err(failure) if is_not_taken(&failure) => {
                 self.may_mark = false;
+                // mosquitto 2.0 closes the connection of who publishes what he may not.
+                self.line = self.connect().await?;
                 return Ok(());
             }
             published => published?,
@@ -209,6 +211,16 @@ impl Session {
         self.line.publish_all(letters).await
     }
 
+    /// Another connection, on which the same is listened to.
+    async fn connect(&self) -> Result<Line, Failure> {
+        let line = self.caller.open().await?;
+        line.subscribe(std::slice::from_ref(&self.mark)).await?;
+        for filter in &self.filters {
+            line.subscribe(std::slice::from_ref(filter)).await?;
+        }
+        Ok(line)
+    }
+
     /// After the connection broke: connects again for as long as it takes, `tell`s of each failure
     /// that is another one, and listens to the same topics, so that what stands there comes again.
     pub async fn reopen(&mut self, mut tell: impl FnMut(&Failure)) {
@@ -216,15 +228,7 @@ impl Session {
         loop {
             sleep(pause).await;
             pause = (pause * 2).min(RETRY.1);
-            let opened = async {
-                let line = self.caller.open().await?;
-                line.subscribe(std::slice::from_ref(&self.mark)).await?;
-                for filter in &self.filters {
-                    line.subscribe(std::slice::from_ref(filter)).await?;
-                }
-                Ok::<_, Failure>(line)
-            };
-            match opened.await {
+            match self.connect().await {
                 Ok(line) => return self.line = line,
                 Err(failure) if failure.reason() != told => {
                     told = failure.reason();

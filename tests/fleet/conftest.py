@@ -30,7 +30,8 @@ def simulate(tmp_path, office):
     with ExitStack() as stack:
 
         def simulate(kiosks: int, *options: object) -> subprocess.Popen:
-            command = office.command("simulate", "--kiosks", kiosks, "--work", 0.05, "--telemetry", 2, *options)
+            work = () if "--work" in options else ("--work", 0.05)
+            command = office.command("simulate", "--kiosks", kiosks, *work, "--telemetry", 2, *options)
             log = stack.enter_context((tmp_path / "simulate.log").open("ab"))
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
             stack.callback(process.stdout.close)

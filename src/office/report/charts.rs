@@ -4,8 +4,20 @@ use std::error::Error;
 
 use plotters::prelude::*;
 
-/// Width and height, in units of the drawing: it is shown as wide as there is room.
-const SIZE: (u32, u32) = (720, 260);
+/// Width and height, in units of the drawing: it is shown as wide as there is room, so that letters
+/// are as large in both.
+pub type Size = (u32, u32);
+
+/// Of a chart as wide as the page.
+pub const WIDE: Size = (1080, 280);
+
+/// Of one of two side by side.
+pub const HALF: Size = (520, 240);
+
+/// What is left for the numbers beside the columns, and below them.
+const BESIDE: (u32, u32) = (56, 30);
+
+const MARGIN: u32 = 10;
 
 const INK: RGBColor = RGBColor(71, 85, 105);
 const FAINT: RGBColor = RGBColor(226, 232, 240);
@@ -25,10 +37,15 @@ pub struct Series {
 }
 
 /// Columns of series piled on each other.
-pub fn columns(labels: &[String], series: &[Series], unit: &str) -> Result<String, ChartError> {
+pub fn columns(
+    size: Size,
+    labels: &[String],
+    series: &[Series],
+    unit: &str,
+) -> Result<String, ChartError> {
     let sum = |place: usize| series.iter().map(|it| it.values[place]).sum::<f64>();
     let highest = (0..labels.len()).map(sum).fold(0.0, f64::max);
-    draw(labels, highest, unit, |chart| {
+    draw(size, labels, highest, unit, |chart| {
         let mut below = vec![0.0; labels.len()];
         for one in series {
             let boxes = one.values.iter().zip(&mut below).enumerate().filter_map(
@@ -49,6 +66,7 @@ pub fn columns(labels: &[String], series: &[Series], unit: &str) -> Result<Strin
 
 /// A line through the values that there are, with the area below it.
 pub fn line(
+    size: Size,
     labels: &[String],
     values: &[Option<f64>],
     colour: RGBColor,
@@ -60,7 +78,7 @@ pub fn line(
         .filter_map(|(place, value)| Some((place as f64 + 0.5, (*value)?)))
         .collect();
     let highest = points.iter().map(|point| point.1).fold(0.0, f64::max);
-    draw(labels, highest, unit, |chart| {
+    draw(size, labels, highest, unit, |chart| {
         let area = AreaSeries::new(points.clone(), 0.0, colour.mix(0.15))
             .border_style(colour.stroke_width(2));
         chart.draw_series(area).map_err(|error| error.to_string())?;
@@ -77,6 +95,7 @@ type Plane<'a> = ChartContext<
 >;
 
 fn draw(
+    size: Size,
     labels: &[String],
     highest: f64,
     unit: &str,
@@ -84,12 +103,12 @@ fn draw(
 ) -> Result<String, ChartError> {
     let mut svg = String::new();
     {
-        let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
         let top = if highest > 0.0 { highest * 1.1 } else { 1.0 };
         let mut chart = ChartBuilder::on(&root)
-            .margin(10)
-            .x_label_area_size(30)
-            .y_label_area_size(56)
+            .margin(MARGIN)
+            .x_label_area_size(BESIDE.1)
+            .y_label_area_size(BESIDE.0)
             .build_cartesian_2d(0.0..labels.len().max(1) as f64, 0.0..top)
             .map_err(|error| error.to_string())?;
         // At the middle of each column stands its label, as far as there is room.
@@ -112,6 +131,10 @@ fn draw(
             .light_line_style(TRANSPARENT)
             .axis_style(FAINT)
             .x_labels(labels.len().min(8) + 1)
+            // From the column's begin to its middle.
+            .x_label_offset(
+                (size.0 - BESIDE.0 - 2 * MARGIN) as i32 / (2 * labels.len().max(1) as i32),
+            )
             .x_label_formatter(&named)
             .y_labels(5)
             .y_label_formatter(&number)

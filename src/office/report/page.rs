@@ -80,10 +80,10 @@ pub fn page(report: &Report) -> Result<String, ChartError> {
             Series { name, colour, values: columns.iter().map(value).collect() }
         })
         .collect();
-    let throughput = charts::columns(&labels, &series, "scans a minute")?;
+    let throughput = charts::columns(charts::WIDE, &labels, &series, "scans a minute")?;
     let shares: Vec<_> =
         columns.iter().map(|column| column.counts().share().map(|share| 100.0 * share)).collect();
-    let review = charts::line(&labels, &shares, COLOURS[3], "% of scans")?;
+    let review = charts::line(charts::HALF, &labels, &shares, COLOURS[3], "% of scans")?;
     let (bins, is_lately) = report.confidence();
     let (bounds, values): (Vec<_>, Vec<_>) =
         bins.into_iter().map(|(bound, count)| (bound, count as f64)).unzip();
@@ -92,7 +92,7 @@ pub fn page(report: &Report) -> Result<String, ChartError> {
         values.into_iter().map(|value| if total > 0.0 { 100.0 * value / total } else { 0.0 });
     let values = values.collect();
     let confidence = Series { name: "values", colour: COLOURS[0], values };
-    let confidence = charts::columns(&bounds, &[confidence], "% of values")?;
+    let confidence = charts::columns(charts::HALF, &bounds, &[confidence], "% of values")?;
 
     let page = html! {
         (DOCTYPE)
