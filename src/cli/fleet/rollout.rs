@@ -25,7 +25,7 @@ pub struct Rollout {
 
 #[derive(Subcommand)]
 enum Action {
-    Start(Start),
+    Start(Box<Start>),
     Resume(Resume),
     Status(Show),
     Abort(Abort),

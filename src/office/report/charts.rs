@@ -115,7 +115,7 @@ fn draw(
         let every = labels.len().div_ceil(8).max(1);
         let named = |place: &f64| {
             let place = place.floor() as usize;
-            if place % every == 0 {
+            if place.is_multiple_of(every) {
                 labels.get(place).cloned().unwrap_or_default()
             } else {
                 String::new()
