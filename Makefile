@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench errors load crash idle scanner device aarch64 deb size vm vm-test models check fuzz
+.PHONY: help demo test bench errors load crash idle scanner fleet device aarch64 deb size vm vm-test models check fuzz
 
 # The program of an office, which can do more than a board's.
 RELEASE := cargo build --release --locked --features office
@@ -52,6 +52,11 @@ scanner: ## measure whether reading overlaps scanning: eight pages from a docume
 	scripts/setup.sh build onnxruntime test
 	$(RELEASE)
 	.cache/http/bin/python scripts/bench_capture.py
+
+fleet: ## measure an operator's commands with simulated kiosks at one broker (KIOSKS=1000)
+	scripts/setup.sh build onnxruntime test
+	$(RELEASE)
+	.cache/http/bin/python scripts/bench_fleet.py --kiosks $(or $(KIOSKS),1000)
 
 device: ## hold the virtual camera and GPIO lines to their word, in a virtual machine
 	scripts/setup.sh build onnxruntime test vm

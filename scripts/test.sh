@@ -37,6 +37,10 @@ daemon_tests() {
     "${root[@]}" .cache/http/bin/python -m pytest tests/daemon
 }
 
+fleet_tests() {
+    .cache/http/bin/python -m pytest tests/fleet
+}
+
 # They boot the units, which takes root; without it those tests are skipped, and say so.
 appliance_tests() {
     .cache/http/bin/python -m pytest -rs tests/appliance
@@ -54,6 +58,7 @@ part "where values are lost" errors_tests
 part "engine and program" cargo test --locked --workspace --all-features
 part "HTTP API, from outside" http_tests
 part "daemon, from outside" daemon_tests
+part "fleet, from outside" fleet_tests
 part "appliance, booted" appliance_tests
 part "no value of a paper in a log" python3 tests/secrecy.py "$logs"
 

@@ -13,6 +13,8 @@ mod http;
 mod keys;
 mod logs;
 mod mqtt;
+#[cfg(feature = "office")]
+mod office;
 mod outbox;
 mod panel;
 mod provisioning;

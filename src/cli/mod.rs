@@ -13,6 +13,8 @@ mod demo;
 mod doctor;
 mod eval;
 mod extract;
+#[cfg(feature = "office")]
+mod fleet;
 mod keys;
 mod outbox;
 mod overlay;
@@ -67,6 +69,8 @@ enum Command {
     Claim(claim::Claim),
     #[cfg(feature = "office")]
     Authority(authority::Authority),
+    #[cfg(feature = "office")]
+    Fleet(fleet::Fleet),
     #[command(hide = true)]
     Worker(worker::Worker),
 }
@@ -96,6 +100,8 @@ pub fn run() -> ExitCode {
         Command::Claim(claim) => claim.run(),
         #[cfg(feature = "office")]
         Command::Authority(authority) => authority.run(),
+        #[cfg(feature = "office")]
+        Command::Fleet(fleet) => fleet.run(),
         Command::Worker(worker) => worker.run(),
     };
     match outcome {

@@ -25,6 +25,8 @@ mod client;
 mod connection;
 mod dial;
 mod failure;
+#[cfg(feature = "office")]
+mod line;
 mod post;
 mod probe;
 mod publisher;
@@ -37,6 +39,8 @@ pub use address::BrokerAddress;
 pub use client::{Subscriber, forget_session, publish};
 pub use dial::{Dial, KEY, renewed_in};
 pub use failure::Failure;
+#[cfg(feature = "office")]
+pub use line::{Caller, Line, Message, Sending};
 pub use post::{Inbox, Letter, MAX_LETTER, Post};
 pub use probe::probe;
 pub use publisher::{LinkState, Publisher};

@@ -14,7 +14,7 @@
 //! Here is what is decided, and kept. Who asks, waits, and takes settings over is the daemon.
 
 pub mod message;
-mod rules;
+pub mod rules;
 mod store;
 
 use std::collections::BTreeMap;
