@@ -15,6 +15,8 @@ mod logs;
 mod mqtt;
 mod outbox;
 mod panel;
+#[cfg(feature = "office")]
+mod queue;
 mod reading;
 mod scan;
 mod signals;

@@ -14,6 +14,8 @@ mod keys;
 mod outbox;
 mod overlay;
 mod progress;
+#[cfg(feature = "office")]
+mod queue;
 mod run;
 mod scan;
 mod serve;
@@ -61,7 +63,7 @@ enum Command {
     Cloud(cloud::Cloud),
     Config(config::Config),
     Doctor(doctor::Doctor),
-    #[command(hide = true)]
+    #[cfg_attr(not(feature = "office"), command(hide = true))]
     Worker(worker::Worker),
 }
 
