@@ -22,6 +22,7 @@ const ANSWER: &str = "queue answer";
 
 /// Whether somebody of the queue is there, and how it does. Retained; its last will, too.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[schemars(rename = "QueueState")]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum State {
     /// It is.
@@ -52,6 +53,7 @@ impl State {
 
 /// A part in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[schemars(rename = "QueueRole")]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Reads documents.
@@ -62,6 +64,7 @@ pub enum Role {
 
 /// How somebody of the queue does.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[schemars(rename = "QueueFigures")]
 #[serde(tag = "role", rename_all = "snake_case")]
 pub enum Figures {
     /// Who reads documents.
@@ -97,6 +100,7 @@ pub enum Figures {
 
 /// What a worker says of a job that came to it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[schemars(rename = "QueueTaken")]
 pub struct Taken {
     /// Its name.
     pub worker: Name,
@@ -109,6 +113,7 @@ pub struct Taken {
 
 /// What a worker does with a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[schemars(rename = "QueueHold")]
 #[serde(rename_all = "snake_case")]
 pub enum Hold {
     /// It has it; said every few seconds for as long as that is so.
@@ -121,6 +126,7 @@ pub enum Hold {
 
 /// A job that is not tried again, retained until somebody clears it. The document is not part of it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[schemars(rename = "QueueDead")]
 pub struct Dead {
     /// When it was given up, RFC 3339 in UTC.
     #[schemars(extend("format" = "date-time"))]

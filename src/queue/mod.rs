@@ -24,6 +24,7 @@ mod message;
 mod submitter;
 mod worker;
 
+#[cfg(test)]
 pub use message::{Dead, State, Taken};
 pub use submitter::{Patience, Submitter};
 pub use worker::Worker;
