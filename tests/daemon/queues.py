@@ -66,15 +66,13 @@ class Overhearer:
         topic = message.topic.removeprefix(QUEUE)
         self.said.append((topic, message.payload, message.retain))
         validator = next((schema for known, schema in self.schemas if known.fullmatch(message.topic)), None)
+        said = json.loads(message.payload) if message.payload and not topic.startswith(SEALED) else None
         if validator is None:
             self.strange.append(topic)
-        elif message.payload and not topic.startswith(SEALED):
-            said = json.loads(message.payload)
+        elif said is not None:
             self.strange += [f"{topic}: {error.message}" for error in validator.iter_errors(said)]
-            if topic.endswith("/state"):
-                self.states[topic.split("/")[0]] = said
-        elif topic.endswith("/state"):
-            self.states.pop(topic.split("/")[0], None)
+        if topic.endswith("/state"):
+            self.states[topic.split("/")[0]] = said or {}
 
     def topics(self, kind: str) -> list[str]:
         """Each topic of this kind, as often as something was published to it."""

@@ -66,7 +66,7 @@ def test_workers_share_the_files_and_answers_come_in_the_order_of_the_files(offi
     until(lambda: office.queue.total("done") == 8)
     assert all(office.queue.states[name]["done"] > 0 for name in ("w-1", "w-2"))
     # Nothing is left of who is gone, and no document is kept.
-    until(lambda: "s" not in office.queue.states)
+    until(lambda: office.queue.states["s"] == {})
 
 
 def test_worker_killed_in_the_middle_of_a_job_loses_nothing_and_only_what_it_held_is_repeated(office, new_papers):
