@@ -375,7 +375,7 @@ mod tests {
         let state = State::Online { since: now(), version: "1".to_owned(), figures };
         let value: serde_json::Value = serde_json::from_slice(&json(&state)).unwrap();
         assert_eq!(value["status"], "online");
-        assert_eq!((&value["role"], &value["held"]), (&"worker".into(), &2.into()));
+        assert!(value["role"] == "worker" && value["held"] == 2, "{value}");
         assert_eq!(note::<State>(&json(&state)), Some(state));
         let gone = json(&State::Offline { role: Role::Worker });
         assert_eq!(gone, br#"{"status":"offline","role":"worker"}"#[..]);
