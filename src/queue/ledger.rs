@@ -305,7 +305,7 @@ impl<A> Ledger<A> {
                 && (job.victims.is_empty() || !suspect)
         };
         let jobs = self.jobs.iter_mut().map(|(id, job)| (*id, job));
-        let (id, job) = jobs.filter(|(_, job)| may_go(&job)).min_by_key(|(_, job)| job.number)?;
+        let (id, job) = jobs.filter(|(_, job)| may_go(job)).min_by_key(|(_, job)| job.number)?;
         job.stage = Stage::Sent(now + UNTAKEN);
         Some(Step::Publish(id))
     }
