@@ -18,6 +18,8 @@ mod office;
 mod outbox;
 mod panel;
 mod provisioning;
+#[cfg(feature = "office")]
+mod queue;
 mod reading;
 mod scan;
 mod signals;

@@ -26,6 +26,8 @@ use ulid::Ulid;
 pub use clock::{Clock, Stopwatch, Timed};
 pub use local::{Ahead as LocalAhead, Local, check, places};
 
+#[cfg(feature = "office")]
+use crate::queue::{Patience, Submitter};
 use crate::worker::{Client, Handle};
 
 /// Reads documents; one serves any number of tasks. Where it reads with a worker, it must be used
@@ -38,7 +40,13 @@ pub struct Reader {
 enum Place {
     Here(Arc<Local>),
     Worker(Arc<Client>),
+    #[cfg(feature = "office")]
+    Queue(Arc<Submitter>),
 }
+
+/// Documents that are with the queue at a time: who has them there computes nothing.
+#[cfg(feature = "office")]
+const AT_THE_QUEUE: usize = 64;
 
 /// What can be seen of a page without reading it.
 pub struct Look<P> {
@@ -82,6 +90,12 @@ impl Reader {
         Self { place, threads: local::threads(&config.reading) }
     }
 
+    /// A reader that has documents read by others; it reads whole documents only.
+    #[cfg(feature = "office")]
+    pub fn queue(submitter: Arc<Submitter>) -> Self {
+        Self { place: Place::Queue(submitter), threads: AT_THE_QUEUE }
+    }
+
     /// How many documents are worth reading at the same time.
     pub fn threads(&self) -> usize {
         self.threads
@@ -101,6 +115,17 @@ impl Reader {
                     .map_err(|error| ReadError::Unable(error.to_string()))
             }
             Place::Worker(client) => client.load().await,
+            // They have the models.
+            #[cfg(feature = "office")]
+            Place::Queue(_) => Ok(()),
+        }
+    }
+
+    /// Ends what it has with others.
+    pub async fn leave(&self) {
+        #[cfg(feature = "office")]
+        if let Place::Queue(submitter) = &self.place {
+            submitter.leave().await;
         }
     }
 
@@ -115,6 +140,8 @@ impl Reader {
                 spawn_blocking(move || local.open(file)).await.map_err(|_| ReadError::Panic)
             }
             Place::Worker(client) => client.open(file).await,
+            #[cfg(feature = "office")]
+            Place::Queue(_) => Err(not_there()),
         };
         blamed(opened)
     }
@@ -140,6 +167,8 @@ impl Reader {
                 (picture, Ok(look.map(|look| look.with(|page| Sheet::Here(Box::new(page))))))
             }
             Place::Worker(client) => client.look(picture).await,
+            #[cfg(feature = "office")]
+            Place::Queue(_) => (picture, Err(not_there())),
         };
         (picture, blamed(looked))
     }
@@ -177,6 +206,12 @@ impl Reader {
         let local = match &self.place {
             Place::Here(local) => Arc::clone(local),
             Place::Worker(client) => return client.read(work, limit, done).await,
+            #[cfg(feature = "office")]
+            Place::Queue(submitter) => {
+                // As long again for a worker to take it.
+                let patience = Patience { reading: limit, waiting: limit };
+                return submitter.read(work, patience, done).await;
+            }
         };
         let clock = Arc::new(Clock::default());
         let _cancels = CancelOnDrop(Arc::clone(&clock));
@@ -219,6 +254,8 @@ impl Reader {
             Place::Worker(client) => {
                 client.pages(files, pages, deadline).await.map_err(|error| error.to_string())
             }
+            #[cfg(feature = "office")]
+            Place::Queue(_) => Err(not_there().to_string()),
         }
     }
 }
@@ -289,6 +326,11 @@ impl ReadError {
     pub fn is_its_own(&self) -> bool {
         matches!(self, Self::TooSlow(_) | Self::Panic | Self::Died)
     }
+}
+
+#[cfg(feature = "office")]
+fn not_there() -> ReadError {
+    ReadError::Unable("the queue reads whole documents only".to_owned())
 }
 
 /// Cancels the reading when nobody waits for it any more.

@@ -170,7 +170,7 @@ fn print_in_order(done: mpsc::Receiver<(usize, Done)>, progress: &Progress) -> O
 }
 
 /// The contract's JSON; the file's name stands in the part that is ours.
-fn json_of(file: &Path, answer: &Answer) -> Json {
+pub fn json_of(file: &Path, answer: &Answer) -> Json {
     let mut json = json!(answer);
     json["meta"]["file"] = json!(file.display().to_string());
     json

@@ -19,6 +19,8 @@ mod keys;
 mod outbox;
 mod overlay;
 mod progress;
+#[cfg(feature = "office")]
+mod queue;
 mod run;
 mod scan;
 mod serve;
@@ -72,6 +74,7 @@ enum Command {
     #[cfg(feature = "office")]
     Fleet(fleet::Fleet),
     #[command(hide = true)]
+    #[cfg_attr(not(feature = "office"), command(hide = true))]
     Worker(worker::Worker),
 }
 

@@ -15,6 +15,8 @@ use crate::http::fetch::Allowed;
 use crate::http::server::Listening;
 use crate::http::{self, Api, router};
 use crate::keys::KeyStore;
+#[cfg(feature = "office")]
+use crate::queue::Submitter;
 use crate::reading::Reader;
 use crate::signals::Signals;
 
@@ -55,22 +57,26 @@ pub struct Serve {
 
     #[command(flatten)]
     reading: ReadingArgs,
+
+    #[cfg(feature = "office")]
+    #[command(flatten)]
+    queue: super::queue::QueueArgs,
 }
 
 impl Serve {
     /// Serves until it is told to stop.
     pub fn run(&self) -> Outcome {
-        let config = self.config()?;
+        let mut config = self.config()?;
         let state = config.http.state.as_deref().ok_or_else(|| {
             usage_error("name the folder of the keys, with --state or as state in [http]")
         })?;
         let keys = KeyStore::create(state)?;
         let fetcher = http::fetcher(&config, self.allow_url_host.clone())?;
-        let reader = Arc::new(Reader::new(&config));
-        let (http, limits) = (config.http.clone(), config.limits);
-        let api = Api::new(Arc::clone(&reader), Arc::new(keys), fetcher, http, limits, None);
         let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
+            let reader = Arc::new(self.reader(&mut config)?);
+            let (http, limits) = (config.http.clone(), config.limits.clone());
+            let api = Api::new(Arc::clone(&reader), Arc::new(keys), fetcher, http, limits, None);
             // Before the first request rather than with it; without models there is nothing to serve.
             reader.load().await?;
             let listening = Listening::bind(&config.http).await?;
@@ -86,8 +92,20 @@ impl Serve {
                 stops.stop();
             };
             listening.serve(router(api), end).await?;
+            reader.leave().await;
             Ok(true)
         })
+    }
+
+    /// Reads here, unless there is a queue.
+    fn reader(&self, config: &mut Config) -> Result<Reader, Failure> {
+        #[cfg(feature = "office")]
+        if self.queue.is_meant() {
+            let access = self.queue.access(config, "serve")?;
+            let submitter = Submitter::start(access, config.limits.max_pages, true);
+            return Ok(Reader::queue(Arc::new(submitter)));
+        }
+        Ok(Reader::new(config))
     }
 
     fn config(&self) -> Result<Config, Failure> {

@@ -31,15 +31,10 @@ fn asyncapi() -> Value {
     let verdict = generator.subschema_for::<ClaimAnswer>();
     let renewal = generator.subschema_for::<Renewal>();
     let issued = generator.subschema_for::<Issued>();
-    let message = |name: &str, summary: &str, payload: &schemars::Schema| {
-        json!({
-            "name": name,
-            "summary": summary,
-            "contentType": "application/json",
-            "payload": payload,
-        })
-    };
-    json!({
+    #[cfg(feature = "office")]
+    let queue = queue(&mut generator);
+    #[cfg_attr(not(feature = "office"), expect(unused_mut))]
+    let mut document = json!({
         "asyncapi": "3.0.0",
         "info": {
             "title": "cic-kiosk at the branch's broker",
@@ -185,7 +180,139 @@ fn asyncapi() -> Value {
             },
             "schemas": generator.take_definitions(true),
         },
+    });
+    #[cfg(feature = "office")]
+    for (name, (address, description, messages, summary, retain)) in queue {
+        let message = format!("#/components/messages/{name}");
+        document["channels"][name] = json!({
+            "address": format!("cic/v1/_queue/{address}"),
+            "description": description,
+            "parameters": queue_parameters(address),
+            "messages": {name: {"$ref": message}},
+        });
+        document["components"]["messages"][name] = messages;
+        document["operations"][format!("publish_{name}")] = operation(name, retain, summary);
+    }
+    document
+}
+
+fn message(name: &str, summary: &str, payload: &schemars::Schema) -> Value {
+    json!({
+        "name": name,
+        "summary": summary,
+        "contentType": "application/json",
+        "payload": payload,
     })
+}
+
+/// Address, description, message, what it is published for, and whether it is retained.
+#[cfg(feature = "office")]
+type Channel = (&'static str, &'static str, Value, &'static str, bool);
+
+/// What goes over the queue of an office; the address is what stands behind `cic/v1/_queue/`.
+#[cfg(feature = "office")]
+fn queue(generator: &mut schemars::SchemaGenerator) -> Vec<(&'static str, Channel)> {
+    use crate::queue::{Dead, State, Taken};
+    let bytes = |name: &str, summary: &str| {
+        json!({
+            "name": name,
+            "summary": summary,
+            "contentType": "application/octet-stream",
+            "payload": true,
+        })
+    };
+    let state = message(
+        "queue_state",
+        "Whether somebody of the queue is there, and how it does",
+        &generator.subschema_for::<State>(),
+    );
+    let taken = message(
+        "queue_taken",
+        "What a worker does with a job",
+        &generator.subschema_for::<Taken>(),
+    );
+    let dead =
+        message("queue_dead", "A job that is not tried again", &generator.subschema_for::<Dead>());
+    vec![
+        (
+            "queue_state",
+            (
+                "{name}/state",
+                "Every two seconds at most, when it has changed. The last message is retained. That of \
+                 one that was lost is its last will.",
+                state,
+                "Somebody of the queue came, works, or went",
+                true,
+            ),
+        ),
+        (
+            "queue_job",
+            (
+                "jobs/{submitter}/{job}",
+                "Documents, for one of those who share the subscription \
+                 $share/cic-workers/cic/v1/_queue/jobs/+/+. Not retained; it expires. How it is laid \
+                 out is between programs of one version, and with the credential queue-key it is sealed.",
+                bytes("queue_job", "A document that is to be read"),
+                "A document is to be read",
+                false,
+            ),
+        ),
+        (
+            "queue_taken",
+            (
+                "taken/{submitter}/{job}",
+                "When a worker gets a job, every 3 seconds while it holds it, and when it gives it back \
+                 or cannot open it. Not retained.",
+                taken,
+                "A worker has a job",
+                false,
+            ),
+        ),
+        (
+            "queue_answer",
+            (
+                "answers/{submitter}/{job}/{name}",
+                "The answer to a job by this worker, again every 10 seconds until it is settled. Not \
+                 retained; sealed as the job is.",
+                bytes("queue_answer", "What a document says, or why that is not known"),
+                "A document was read",
+                false,
+            ),
+        ),
+        (
+            "queue_settled",
+            (
+                "settled/{name}/{submitter}/{job}",
+                "This worker need do no more for the job: its answer has come, or nobody wants it. \
+                 Empty, and not retained.",
+                bytes("queue_settled", "Nothing more is needed of a worker"),
+                "An answer has come, or is not wanted",
+                false,
+            ),
+        ),
+        (
+            "queue_dead",
+            (
+                "dead/{submitter}/{job}",
+                "A job that three workers died with, or refused. Retained, without the document, until \
+                 somebody clears it.",
+                dead,
+                "A job was given up",
+                true,
+            ),
+        ),
+    ]
+}
+
+#[cfg(feature = "office")]
+fn queue_parameters(address: &str) -> Value {
+    let all = [
+        ("name", "the name of a worker or submitter"),
+        ("submitter", "the name of who has the document"),
+        ("job", "the job's ULID, which is the scan's"),
+    ];
+    let is_there = |(name, _): &&(&str, &str)| address.contains(&format!("{{{name}}}"));
+    parameters(&all.iter().filter(is_there).copied().collect::<Vec<_>>())
 }
 
 fn server(host: &str, protocol: &str) -> Value {
@@ -254,9 +381,9 @@ fn operation(channel: &str, retain: bool, summary: &str) -> Value {
 }
 
 mod tests {
-    use std::env;
-    use std::fs;
     use std::io::Read;
+    #[cfg(feature = "office")]
+    use std::{env, fs};
 
     use cic_kiosk::config::Config;
     use cic_kiosk::report::schema::{ErrorCode, Meta, Report};
@@ -274,9 +401,12 @@ mod tests {
     use crate::fleet::telemetry::tests::full;
     use crate::provisioning::message;
 
+    #[cfg(feature = "office")]
     const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/asyncapi.yaml");
-    const HEAD: &str = "# Made from the types: REGENERATE=1 cargo test asyncapi\n";
+    #[cfg(feature = "office")]
+    const HEAD: &str = "# Made from the types: REGENERATE=1 cargo test --all-features asyncapi\n";
 
+    #[cfg(feature = "office")]
     #[test]
     fn document_in_the_repository_is_made_from_the_types() {
         let text = HEAD.to_owned() + &serde_saphyr::to_string(&asyncapi()).unwrap();
@@ -284,7 +414,10 @@ mod tests {
             fs::write(FILE, &text).unwrap();
         }
         let found = fs::read_to_string(FILE).unwrap_or_default();
-        assert!(found == text, "docs/asyncapi.yaml is old: REGENERATE=1 cargo test asyncapi");
+        assert!(
+            found == text,
+            "docs/asyncapi.yaml is old: REGENERATE=1 cargo test --all-features asyncapi"
+        );
         let read: Value = serde_saphyr::from_str(&text).unwrap();
         assert_eq!(read, asyncapi());
     }
@@ -405,6 +538,29 @@ mod tests {
         fit(wanted.to_string());
         fit("{".to_owned());
         fit(json!({"version": 2, "settings": {"kiosk": {"id": "x"}}}).to_string());
+    }
+
+    #[cfg(feature = "office")]
+    #[test]
+    fn messages_of_the_queue_fit_their_schemas() {
+        use crate::queue::{Dead, State, Taken};
+        let worker = json!({"status": "online", "role": "worker", "since": "2026-03-02T08:00:00Z",
+            "version": "1.0.0", "threads": 2, "held": 2, "done": 120, "failed": 1, "per_minute": 34.5});
+        let submitter = json!({"status": "online", "role": "submitter", "since": "2026-03-02T08:00:00Z",
+            "version": "1.0.0", "backlog": 12, "oldest_seconds": 40, "answered": 500, "failed": 2,
+            "redelivered": 1, "dead": 0});
+        for state in [worker, submitter, json!({"status": "offline", "role": "worker"})] {
+            let read: State = serde_json::from_value(state.clone()).unwrap();
+            assert_eq!(json!(read), state);
+            assert!(fits("QueueState", &state, &newest::<State>()), "{state}");
+        }
+        assert!(!fits("QueueState", &json!({"status": "away"}), &newest::<State>()));
+        let taken = json!({"worker": "w-1", "since": "2026-03-02T08:00:00Z", "state": "held"});
+        assert!(fits("QueueTaken", &taken, &newest::<Taken>()));
+        assert!(!fits("QueueTaken", &json!({"worker": "w-1"}), &newest::<Taken>()));
+        let dead = json!({"at": "2026-03-02T08:00:00Z", "bytes": 7, "workers": ["w-1"]});
+        assert!(fits("QueueDead", &dead, &newest::<Dead>()));
+        assert!(!fits("QueueDead", &json!([]), &newest::<Dead>()));
     }
 
     #[test]

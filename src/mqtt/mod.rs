@@ -46,12 +46,14 @@ pub use probe::probe;
 pub use publisher::{LinkState, Publisher};
 pub use talk::Talk;
 pub use topics::Topics;
+#[cfg(feature = "office")]
+pub use {publisher::pauses, wire::Options};
 
 use std::time::Duration;
 
 /// The most that MQTT's length field can express. The client's own default, 10 KiB, is less than
 /// any answer, and the broker decides what is too much for it.
-const MAX_PACKET: usize = 268_435_455;
+pub const MAX_PACKET: usize = 268_435_455;
 
 /// The most bytes of a packet that is taken from a broker: one that must be read to be refused may
 /// not take the memory of a page.

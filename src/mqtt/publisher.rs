@@ -427,7 +427,7 @@ impl Suspects {
 
 /// Pauses that double from `min` to `max`, each with up to as much again by chance, so that the
 /// kiosks of a branch do not all come at once.
-fn pauses((min, max): (Duration, Duration)) -> ExponentialBackoff {
+pub fn pauses((min, max): (Duration, Duration)) -> ExponentialBackoff {
     ExponentialBuilder::default()
         .with_min_delay(min)
         .with_max_delay(max)

@@ -150,6 +150,17 @@ impl SealingKeys {
         Ok(Self::new(salted.iter().chain(&keys).map(|key| &**key)))
     }
 
+    /// A key of another name, if there is one: for what is not in the outbox.
+    ///
+    /// # Errors
+    /// Where it is no key.
+    #[cfg(feature = "office")]
+    pub fn find(credentials: &Credentials, name: &str) -> Result<Option<Self>, CredentialError> {
+        let Some(secret) = credentials.find(name)? else { return Ok(None) };
+        let key = key(&secret).ok_or_else(|| malformed(credentials, name, EXPECTED))?;
+        Ok(Some(Self::new([&*key].into_iter())))
+    }
+
     /// The first one seals.
     fn new<'a>(keys: impl Iterator<Item = &'a [u8; KEY_BYTES]>) -> Self {
         Self(Arc::new(keys.map(SealingKey::new).collect()))
@@ -174,6 +185,19 @@ impl SealingKeys {
         &self,
         kind: Kind,
         scan_id: &str,
+        payload: Vec<u8>,
+    ) -> Result<Vec<u8>, OutboxError> {
+        self.seal_as(kind.as_str(), scan_id, payload)
+    }
+
+    /// Seals what is this, and belongs to whom is named.
+    ///
+    /// # Errors
+    /// Where the system has no random bytes.
+    pub fn seal_as(
+        &self,
+        what: &str,
+        whose: &str,
         mut payload: Vec<u8>,
     ) -> Result<Vec<u8>, OutboxError> {
         let key = &self.0[0];
@@ -181,7 +205,7 @@ impl SealingKeys {
         head[1..].copy_from_slice(&key.id_bytes);
         let mut nonce = [0; NONCE_BYTES];
         getrandom::fill(&mut nonce).map_err(|_| OutboxError::NoRandom)?;
-        let bound = bound(&head, kind, scan_id);
+        let bound = bound(&head, what, whose);
         // Documents are large: once is enough to move one.
         payload.reserve(HEAD_BYTES + NONCE_BYTES + TAG_BYTES);
         // It fails beyond 256 GiB only.
@@ -197,8 +221,18 @@ impl SealingKeys {
         &self,
         kind: Kind,
         scan_id: &str,
-        mut sealed: Vec<u8>,
+        sealed: Vec<u8>,
     ) -> Result<Vec<u8>, Closed> {
+        self.unseal(kind.as_str(), scan_id, sealed)
+    }
+
+    /// Opens what [`Self::seal_as`] has sealed so.
+    #[cfg(feature = "office")]
+    pub fn open_as(&self, what: &str, whose: &str, sealed: Vec<u8>) -> Option<Vec<u8>> {
+        self.unseal(what, whose, sealed).ok()
+    }
+
+    fn unseal(&self, what: &str, whose: &str, mut sealed: Vec<u8>) -> Result<Vec<u8>, Closed> {
         let Some((head, rest)) = sealed.split_first_chunk::<HEAD_BYTES>() else {
             return Err(Closed::Damaged);
         };
@@ -209,7 +243,7 @@ impl SealingKeys {
         let Some(key) = self.0.iter().find(|key| key.id_bytes == head[1..]) else {
             return Err(Closed::KeyMissing(KeyId(hex(&head[1..]))));
         };
-        let (bound, nonce) = (bound(head, kind, scan_id), XNonce::from(*nonce));
+        let (bound, nonce) = (bound(head, what, whose), XNonce::from(*nonce));
         sealed.drain(..HEAD_BYTES + NONCE_BYTES);
         key.cipher.decrypt_in_place(&nonce, &bound, &mut sealed).map_err(|_| Closed::Damaged)?;
         Ok(sealed)
@@ -298,8 +332,8 @@ pub fn fresh_key() -> Result<Zeroizing<String>, OutboxError> {
 }
 
 /// What is authenticated beside the ciphertext.
-fn bound(head: &[u8; HEAD_BYTES], kind: Kind, scan_id: &str) -> Vec<u8> {
-    [DOMAIN, head, kind.as_str().as_bytes(), b"\0", scan_id.as_bytes()].concat()
+fn bound(head: &[u8; HEAD_BYTES], what: &str, whose: &str) -> Vec<u8> {
+    [DOMAIN, head, what.as_bytes(), b"\0", whose.as_bytes()].concat()
 }
 
 fn malformed(credentials: &Credentials, name: &str, expected: &'static str) -> CredentialError {

@@ -583,7 +583,7 @@ fn bytes_of(files: Files) -> Vec<Bytes> {
 }
 
 /// An answer, if it is one, about no more pages than there may be. Its id is the scan's own.
-fn checked(json: &[u8], max_pages: usize, scan: &str) -> Option<Answer> {
+pub fn checked(json: &[u8], max_pages: usize, scan: &str) -> Option<Answer> {
     let mut answer: Answer = serde_json::from_slice(json).ok()?;
     let Meta { pages, quality, elapsed_ms, detail, scan_id, .. } = answer.meta.as_mut()?;
     if *pages > max_pages || quality.iter().any(|it| it.page >= *pages) {

@@ -19,5 +19,9 @@ mod client;
 mod protocol;
 mod server;
 
+#[cfg(feature = "office")]
+pub use client::checked;
 pub use client::{Client, Handle};
+#[cfg(feature = "office")]
+pub use protocol::{beginning, files, read as read_frame};
 pub use server::serve;
