@@ -18,6 +18,7 @@ mod panel;
 mod reading;
 mod scan;
 mod signals;
+mod updates;
 mod worker;
 
 use std::process::ExitCode;

@@ -11,6 +11,7 @@ mod doctor;
 mod eval;
 mod extract;
 mod keys;
+mod model;
 mod outbox;
 mod overlay;
 mod progress;
@@ -59,6 +60,7 @@ enum Command {
     Keys(keys::Keys),
     Outbox(outbox::Outbox),
     Cloud(cloud::Cloud),
+    Model(model::Model),
     Config(config::Config),
     Doctor(doctor::Doctor),
     #[command(hide = true)]
@@ -84,6 +86,7 @@ pub fn run() -> ExitCode {
         Command::Keys(keys) => keys.run(),
         Command::Outbox(outbox) => outbox.run(),
         Command::Cloud(cloud) => cloud.run(),
+        Command::Model(model) => model.run(),
         Command::Config(config) => config.run(),
         Command::Doctor(doctor) => doctor.run(),
         Command::Worker(worker) => worker.run(),

@@ -13,6 +13,7 @@ mod example;
 mod fleet;
 mod kiosk;
 mod layers;
+mod models;
 mod mqtt;
 mod outbox;
 mod panel;
@@ -35,6 +36,7 @@ pub use example::{example, schema};
 pub use fleet::Fleet;
 pub use kiosk::{Folder, Kiosk, Name};
 pub use layers::{Layer, Loaded, VARIABLES};
+pub use models::{Origin, Updates};
 pub use mqtt::{Broker, Mqtt, Place, Protocol};
 pub use outbox::Outbox;
 pub use panel::{Line, LineName, Panel};
@@ -82,6 +84,8 @@ pub struct Config {
     pub mqtt: Mqtt,
     /// What the fleet is told, and what it may tell the kiosk.
     pub fleet: Fleet,
+    /// Packages of models, which take the place of the installed ones.
+    pub models: Updates,
 }
 
 /// Why this is no configuration: place, key and what would be right.

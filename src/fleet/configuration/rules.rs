@@ -169,6 +169,14 @@ pub const RULES: &[(&str, Rule)] = &[
     ("fleet.brokers", TRUST),
     ("fleet.trial_seconds", TRUST),
     ("fleet.time_server", TRUST),
+    ("models.keys", TRUST),
+    ("models.devices", IDENTITY),
+    ("models.sources", TRUST),
+    ("models.authorities", TRUST),
+    ("models.max_bytes", GUARD),
+    ("models.trial_documents", TRUST),
+    ("models.trial_hours", TRUST),
+    ("models.drift", TRUST),
 ];
 
 /// Whether a key may be set to this from afar, at a kiosk where that is set.
