@@ -17,7 +17,7 @@ const MAX_NAME: usize = 64;
 
 /// A name that can be a level of an MQTT topic, a file's name and a field of a log: 1 to 64 of
 /// `A-Z a-z 0-9 . _ -`, the first one a letter or a digit.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Name(String);
 

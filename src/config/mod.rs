@@ -33,7 +33,7 @@ pub use capture::Capture;
 pub use cloud::{Cloud, Sent};
 pub use decision::{Decision, Thresholds};
 pub use example::{example, schema};
-pub use fleet::Fleet;
+pub use fleet::{CommandKind, Fleet, Senders};
 pub use kiosk::{Folder, Kiosk, Name};
 pub use layers::{Layer, Loaded, VARIABLES};
 pub use models::{Origin, Updates};

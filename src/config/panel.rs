@@ -63,6 +63,13 @@ impl Panel {
     }
 }
 
+impl Panel {
+    /// Whether there is a status light.
+    pub fn has_light(&self) -> bool {
+        self.chip.is_some() && self.light.is_some()
+    }
+}
+
 impl Default for Panel {
     fn default() -> Self {
         Self {

@@ -15,7 +15,7 @@ use super::supervisor::{Failure, Pulse};
 use super::{DISK, Daemon};
 use crate::fleet::configuration::message::Level;
 use crate::fleet::configuration::{Apply, Configuration};
-use crate::mqtt::{LinkState, Post, Topics};
+use crate::mqtt::{Inbox, LinkState, Post, Topics};
 
 /// Between two messages that change something: whoever floods a kiosk must not wear out its flash.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -23,8 +23,10 @@ const PAUSE: Duration = Duration::from_millis(500);
 impl Daemon {
     /// Begins to take over settings from afar. The program is ready, with those that there are.
     pub(super) fn start_configuration(&self, link: watch::Receiver<LinkState>) {
+        let inbox = self.post.listen(self.topics.desired().to_vec(), |_, _, _| true);
         let configuring = Configuring {
             configuration: Arc::clone(&self.configuration),
+            inbox: Arc::new(inbox),
             control: self.control.clone(),
             post: self.post.clone(),
             topics: self.topics.clone(),
@@ -38,6 +40,7 @@ impl Daemon {
 #[derive(Clone)]
 struct Configuring {
     configuration: Arc<Mutex<Configuration>>,
+    inbox: Arc<Inbox>,
     control: Control,
     post: Post,
     topics: Topics,
@@ -76,7 +79,7 @@ impl Configuring {
             tokio::select! {
                 () = self.stop.cancelled() => {}
                 // Until it is known whether the last ones stay, no others are tried.
-                letter = self.post.letter(), if !must_reach => {
+                letter = self.inbox.letter(), if !must_reach => {
                     let topics = self.topics.desired();
                     let level = topics.iter().position(|topic| *topic == letter.topic);
                     let Some(level) = level.and_then(|place| Level::ALL.get(place)) else {

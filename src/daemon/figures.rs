@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use cic_kiosk::config::Config;
 use cic_kiosk::models::ModelOptions;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use rustix::fs::statvfs;
@@ -106,6 +106,14 @@ impl Figures {
     /// Seconds that another clock is ahead of ours, where one was asked.
     pub fn clock_is_off_by(&self, seconds: Option<f64>) {
         *self.clock_offset.lock().unwrap_or_else(PoisonError::into_inner) = seconds;
+    }
+
+    /// What time it is, as far as is known: where another clock is ahead, that one is right. What is
+    /// too late is so by either.
+    pub fn now(&self) -> Timestamp {
+        let ahead = self.clock_offset.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(0.0);
+        let ahead = SignedDuration::try_from_secs_f64(ahead.max(0.0)).unwrap_or_default();
+        Timestamp::now().saturating_add(ahead).unwrap_or(Timestamp::MAX)
     }
 
     /// Changes with each look.

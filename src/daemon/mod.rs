@@ -12,6 +12,7 @@
 //! - SIGTERM ends it within `kiosk.drain_seconds`. What is not done by then is still to do.
 
 mod ahead;
+mod commands;
 mod configuration;
 mod figures;
 mod fleet;
@@ -31,7 +32,7 @@ use std::time::Duration;
 use cic_kiosk::config::{Config, Mqtt, Name};
 use jiff::Timestamp;
 use tokio::runtime;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
@@ -40,6 +41,7 @@ use crate::capture::Sources;
 use crate::cloud::Cloud;
 use crate::credentials::Credentials;
 use crate::fleet::anomalies::Anomalies;
+use crate::fleet::commands::{Commands, Kept};
 use crate::fleet::configuration::Configuration;
 use crate::fleet::machine::Machine;
 use crate::fleet::presence::Birth;
@@ -48,11 +50,12 @@ use crate::http::{self, Api, Kiosk, router};
 use crate::keys::KeyStore;
 use crate::mqtt::{Dial, LinkState, Post, Publisher, Topics};
 use crate::outbox::{Outbox, SealingKeys};
-use crate::panel;
+use crate::panel::{self, Identify};
 use crate::reading::{self, Reader};
 use crate::scan::Desk;
 use crate::signals::{Signals, Wish};
 use ahead::ReadAhead;
+use commands::Ask;
 use figures::Figures;
 use reload::{Concerned, Control};
 use submit::Socket;
@@ -98,9 +101,14 @@ pub fn run(
         let outbox = Outbox::open(&state, keys, here.outbox.clone())?;
         // From here on nobody else works on this state folder.
         let anomalies = Anomalies::default();
-        let (configuration, config) = Configuration::open(&state, &here, anomalies.clone());
+        let boot_id = Machine::default().identity().boot_id;
+        let kept = Kept::load(&state);
+        let commands =
+            Commands::open(&state, kept, topics.clone(), boot_id, None, anomalies.clone());
+        let (configuration, mut config) = Configuration::open(&state, &here, anomalies.clone());
+        config.cloud.enabled &= !commands.is_cloud_off();
         outbox.set_limits(config.outbox.clone());
-        let settings = Given { here, config, configuration, anomalies };
+        let settings = Given { here, config, configuration, commands, anomalies };
         let daemon = Daemon::new(settings, topics, credentials, outbox)?;
         daemon.serve(load, announce).await
     });
@@ -125,6 +133,7 @@ struct Given {
     config: Config,
     /// and those.
     configuration: Configuration,
+    commands: Commands,
     anomalies: Anomalies,
 }
 
@@ -151,6 +160,7 @@ struct Daemon {
     control: Control,
     /// and what is wanted of them from afar.
     configuration: Arc<Mutex<Configuration>>,
+    commands: Arc<Mutex<Commands>>,
 }
 
 impl Daemon {
@@ -160,12 +170,12 @@ impl Daemon {
         credentials: Credentials,
         outbox: Outbox,
     ) -> Result<Self, Failure> {
-        let Given { here, config, configuration, anomalies } = given;
+        let Given { here, config, configuration, commands, anomalies } = given;
         let reader = Arc::new(Reader::new(&config));
         let cloud = cloud(&config, &credentials, &reader)?;
         let mut birth = Birth::of(&config, &Machine::default());
         birth.configuration = configuration.versions();
-        let post = Post::new(birth, topics.desired().to_vec());
+        let post = Post::new(birth);
         let settings = watch::Sender::new(Arc::new(config));
         let desk = Arc::new(Desk::new(outbox.clone(), settings.subscribe(), cloud));
         let ahead = ReadAhead::new(Arc::clone(&reader), Arc::clone(&desk));
@@ -177,7 +187,8 @@ impl Daemon {
             credentials: credentials.clone(),
             post: post.clone(),
         };
-        let control = Control::new(concerned, here, configuration.settings());
+        let control =
+            Control::new(concerned, here, configuration.settings(), commands.is_cloud_off());
         let stop = CancellationToken::new();
         Ok(Self {
             settings,
@@ -193,6 +204,7 @@ impl Daemon {
             anomalies,
             control,
             configuration: Arc::new(Mutex::new(configuration)),
+            commands: Arc::new(Mutex::new(commands)),
             stop,
             give_up: CancellationToken::new(),
         })
@@ -210,8 +222,9 @@ impl Daemon {
         self.start_readers();
         let sources = self.start_sources().await?;
         figures.watch(sources.clone());
-        self.start_panel(sources.clone(), &figures);
-        self.start_socket(sources)?;
+        let identify = Identify::default();
+        self.start_panel(sources.clone(), &figures, identify.clone());
+        self.start_socket(sources.clone())?;
         self.start_keeper(figures.clone());
         self.start_telemetry(&figures);
 
@@ -220,32 +233,49 @@ impl Daemon {
         systemd::ready();
         log::info!(version = env!("CARGO_PKG_VERSION"); "ready");
         self.start_configuration(figures.link());
+        let (asks, mut asked) = mpsc::channel(1);
+        self.start_commands(&figures, sources, identify, asks);
 
         let watching = tokio::spawn(watch_over(self.supervisor.clone()));
-        let damaged = loop {
+        let ending = loop {
             tokio::select! {
                 wish = signals.next() => match wish {
-                    Wish::End => break false,
-                    Wish::Reload => {
-                        systemd::reloading();
-                        self.control.reload(&load);
-                        systemd::ready();
-                    }
+                    Wish::End => break Ending::InOrder,
+                    Wish::Reload => _ = self.reload(&load),
                 },
-                () = self.outbox.damaged() => break true,
+                Some(ask) = asked.recv() => match ask {
+                    Ask::Reload(answer) => {
+                        let reloaded = self.reload(&load).map_err(|error| error.to_string());
+                        let _ = answer.send(reloaded);
+                    }
+                    Ask::End => break Ending::InOrder,
+                    Ask::EndAtOnce => break Ending::AtOnce,
+                },
+                () = self.outbox.damaged() => break Ending::Damaged,
             }
         };
         watching.abort();
-        self.end(api.map(|(api, _)| api)).await;
-        if damaged {
+        self.end(api.map(|(api, _)| api), ending).await;
+        if ending == Ending::Damaged {
             return Err("the outbox is damaged: start again, which saves what can be saved".into());
         }
         Ok(())
     }
 
+    /// Takes over a new configuration, and tells systemd.
+    fn reload(&self, load: &Load) -> Result<Vec<String>, Failure> {
+        systemd::reloading();
+        let reloaded = self.control.reload(load);
+        systemd::ready();
+        reloaded
+    }
+
     /// Lets what is under way end, for as long as it may take, and gives up the rest.
-    async fn end(self, api: Option<Arc<Api>>) {
-        let drain = self.settings.borrow().kiosk.drain_time();
+    async fn end(self, api: Option<Arc<Api>>, ending: Ending) {
+        let drain = match ending {
+            Ending::AtOnce => GIVEN_UP,
+            Ending::InOrder | Ending::Damaged => self.settings.borrow().kiosk.drain_time(),
+        };
         log::info!("stopping; work under way has {} s", drain.as_secs());
         systemd::stopping(drain + 2 * GIVEN_UP);
         if let Some(api) = api {
@@ -350,14 +380,15 @@ impl Daemon {
         Ok(())
     }
 
-    fn start_panel(&self, sources: Sources, figures: &Figures) {
+    fn start_panel(&self, sources: Sources, figures: &Figures, identify: Identify) {
         let settings = self.settings.borrow().panel.clone();
         if settings.chip.is_none() {
             return;
         }
         let (link, stop) = (figures.link(), self.stop.clone());
         self.supervisor.start("panel", move |_| {
-            let panel = panel::run(settings.clone(), sources.clone(), link.clone(), stop.clone());
+            let (link, identify, stop) = (link.clone(), identify.clone(), stop.clone());
+            let panel = panel::run(settings.clone(), sources.clone(), link, identify, stop);
             async move { Ok(panel.await?) }
         });
     }
@@ -387,6 +418,17 @@ impl Daemon {
             }
         });
     }
+}
+
+/// Why the program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// It is to end.
+    InOrder,
+    /// It is to end, and nothing is worth waiting for.
+    AtOnce,
+    /// The outbox is damaged.
+    Damaged,
 }
 
 /// What the publisher works with.

@@ -43,38 +43,58 @@ pub struct Concerned {
 }
 
 /// What the settings that are in force are made of.
+#[derive(Clone)]
 struct Given {
     /// The kiosk's own.
     here: Config,
     /// What lies over them.
     afar: Table,
+    /// Whatever they say, the cloud is not asked: a command has turned it off.
+    cloud_off: bool,
+}
+
+impl Given {
+    /// What is in force.
+    fn config(&self) -> Result<Config, Failure> {
+        let mut config = self.here.with(&self.afar)?;
+        config.cloud.enabled &= !self.cloud_off;
+        Ok(config)
+    }
 }
 
 impl Control {
-    /// Of what is in force: the kiosk's own configuration with settings from afar over it.
-    pub fn new(concerned: Concerned, here: Config, afar: Table) -> Self {
-        let given = Arc::new(Mutex::new(Given { here, afar }));
+    /// Of what is in force: the kiosk's own configuration with settings from afar over it, and the
+    /// cloud turned off where a command has done so.
+    pub fn new(concerned: Concerned, here: Config, afar: Table, cloud_off: bool) -> Self {
+        let given = Arc::new(Mutex::new(Given { here, afar, cloud_off }));
         Self { concerned, given, reloads: watch::Sender::default() }
     }
 
     /// Reads the configuration again and takes over what can change. One that is wrong changes
-    /// nothing.
-    pub fn reload(&self, load: &Load) {
+    /// nothing. The log tells what came of it.
+    ///
+    /// # Errors
+    /// What is wrong; otherwise the keys are given of what needs a restart.
+    pub fn reload(&self, load: &Load) -> Result<Vec<String>, Failure> {
         let mut given = self.given();
-        let taken = load().and_then(|here| Ok((self.take_over(here.with(&given.afar)?)?, here)));
-        let (left, here) = match taken {
+        let taken = load().and_then(|here| {
+            let new = Given { here, ..given.clone() };
+            Ok((self.take_over(new.config()?)?, new))
+        });
+        let (left, new) = match taken {
             Ok(taken) => taken,
             Err(error) => {
                 log::error!("the new configuration is not taken over, the old one stays: {error}");
-                return;
+                return Err(error);
             }
         };
-        given.here = here;
+        *given = new;
         log::info!("the configuration was read again");
         if !left.is_empty() {
             log::warn!("changes that need a restart: {}", left.join(", "));
         }
         self.reloads.send_modify(|count| *count += 1);
+        Ok(left)
     }
 
     /// Lays these settings over the kiosk's own, in the place of those that did. Gives the keys of
@@ -84,13 +104,32 @@ impl Control {
     /// Why nothing was changed.
     pub fn lay_over(&self, afar: &Table) -> Result<Vec<String>, Failure> {
         let mut given = self.given();
-        let mut left = self.take_over(given.here.with(afar)?)?;
+        let new = Given { afar: afar.clone(), ..given.clone() };
+        let mut left = self.take_over(new.config()?)?;
         left.retain(|key| {
             let (section, key) = key.split_once('.').unwrap_or_default();
             afar.get(section).and_then(|keys| keys.get(key)).is_some()
         });
-        given.afar = afar.clone();
+        *given = new;
         Ok(left)
+    }
+
+    /// Has the cloud asked or not, as far as a command may.
+    ///
+    /// # Errors
+    /// Why nothing was changed.
+    pub fn turn_cloud(&self, on: bool) -> Result<(), Failure> {
+        let mut given = self.given();
+        let new = Given { cloud_off: !on, ..given.clone() };
+        self.take_over(new.config()?)?;
+        *given = new;
+        Ok(())
+    }
+
+    /// Whether the configuration lets the cloud be asked, if no command has turned that off.
+    pub fn may_ask_cloud(&self) -> bool {
+        let given = Given { cloud_off: false, ..self.given().clone() };
+        given.config().is_ok_and(|config| config.cloud.enabled)
     }
 
     /// The kiosk's own configuration.
@@ -117,7 +156,10 @@ impl Control {
             desk.ask(cloud(&new, credentials, reader)?);
         }
         outbox.set_limits(new.outbox.clone());
-        post.change_birth(|birth| birth.capabilities = Birth::capabilities(&new));
+        post.change_birth(|birth| {
+            birth.capabilities = Birth::capabilities(&new);
+            birth.commands = new.fleet.senders.clone();
+        });
         settings.send_replace(Arc::new(new));
         Ok(left)
     }

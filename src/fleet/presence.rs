@@ -1,6 +1,8 @@
 //! Whether a kiosk is there and what it is, as its retained message says.
 
-use cic_kiosk::config::Config;
+use std::collections::BTreeMap;
+
+use cic_kiosk::config::{Config, Senders};
 use cic_kiosk::models::{Manifest, Precision};
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -43,6 +45,10 @@ pub struct Birth {
     pub sources: Vec<String>,
     /// Which configuration from afar it has taken over.
     pub configuration: Versions,
+    /// Which kinds of commands it takes from whom; nothing where it takes none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, Vec<String>>")]
+    pub commands: Senders,
 }
 
 /// A model, as the manifest describes it. A file of another SHA-256 is not loaded.
@@ -68,6 +74,8 @@ pub enum Capability {
     Telemetry,
     /// It takes a configuration from afar.
     Configuration,
+    /// It takes commands from somebody.
+    Commands,
     /// It answers the HTTP API.
     Http,
     /// It may ask the cloud service.
@@ -156,6 +164,7 @@ impl Birth {
             capabilities: Self::capabilities(config),
             sources: sources.map(|source| source.as_str().to_owned()).collect(),
             configuration: Versions::default(),
+            commands: config.fleet.senders.clone(),
         }
     }
 }
@@ -166,6 +175,7 @@ impl Birth {
         [
             (Capability::Telemetry, true),
             (Capability::Configuration, config.fleet.configuration),
+            (Capability::Commands, !config.fleet.senders.is_empty()),
             (Capability::Http, config.http.enabled),
             (Capability::Cloud, config.cloud.enabled),
             (Capability::Pictures, config.mqtt.pictures),

@@ -47,8 +47,8 @@ pub struct Sent {
 pub enum Message {
     /// The kiosk's presence.
     Presence,
-    /// What else is for the fleet, by its topic.
-    Note(String),
+    /// What else is for the fleet, by its topic and number.
+    Note(String, u64),
     /// A result.
     Result {
         /// Its place.
@@ -67,6 +67,12 @@ pub struct Connection {
     birth: watch::Receiver<Birth>,
     /// The notes that were published here.
     told: BTreeMap<String, u64>,
+    /// Whether anything is listened to here, ...
+    listens: bool,
+    /// ... what is, as [`Post::filters`] has it, ...
+    heard: BTreeMap<String, u64>,
+    /// ... and what of it the broker has not answered for yet.
+    asked: Vec<String>,
     ack_time: Duration,
     max_packet: usize,
     in_flight: VecDeque<Sent>,
@@ -98,12 +104,15 @@ impl Connection {
         let will = Presence::offline(told.clone(), Reason::Lost).json();
         let options = options.with_last_will(topics.presence(), will);
         let mut connection = Self {
-            // A full window, what goes beside it, SUBSCRIBE and DISCONNECT.
-            wire: Wire::open(options, window + usize::from(BESIDE) + 2, Some(post.clone())),
+            // A full window, what goes beside it, SUBSCRIBE, UNSUBSCRIBE and DISCONNECT.
+            wire: Wire::open(options, window + usize::from(BESIDE) + 3, Some(post.clone())),
             topics,
             post: post.clone(),
             birth,
             told: BTreeMap::new(),
+            listens,
+            heard: BTreeMap::new(),
+            asked: Vec::new(),
             ack_time,
             max_packet: MAX_PACKET,
             in_flight: VecDeque::new(),
@@ -115,10 +124,7 @@ impl Connection {
         connection.tell_presence(&Presence::online(told, connection.since))?;
         while connection.acknowledged().await?.is_empty() {}
         // The session is a clean one: this is for each connection.
-        if listens && !post.subscriptions().is_empty() {
-            let asked = connection.wire.subscribe(post.subscriptions());
-            asked.map_err(|_| connection.end())?;
-        }
+        connection.listen()?;
         Ok(connection)
     }
 
@@ -150,25 +156,49 @@ impl Connection {
         self.send(Message::Result { seq, scan_id }, topic, false, payload)
     }
 
-    /// Publishes what is new of the fleet's notes, and of what the kiosk is; something of it may wait
-    /// until there is room.
+    /// Subscribes to what is to be listened to and is not yet, or is to be sent again; and ends the
+    /// subscription to what is not any more. Something of it may wait for the broker's answer.
+    fn listen(&mut self) -> Result<(), Failure> {
+        if !self.listens || !self.asked.is_empty() {
+            return Ok(());
+        }
+        let wanted = self.post.filters().borrow().clone();
+        let is_new = |(filter, number): &(&String, &u64)| self.heard.get(*filter) != Some(*number);
+        self.asked = wanted.iter().filter(is_new).map(|(filter, _)| filter.clone()).collect();
+        let gone = self.heard.keys().find(|filter| !wanted.contains_key(*filter)).cloned();
+        if let Some(filter) = gone {
+            self.heard.remove(&filter);
+            self.wire.unsubscribe(filter).map_err(|_| self.end())?;
+        }
+        if !self.asked.is_empty() {
+            self.wire.subscribe(&self.asked).map_err(|_| self.end())?;
+            self.heard.extend(wanted);
+        }
+        Ok(())
+    }
+
+    /// Publishes what is new of the fleet's notes, and of what the kiosk is, and listens to what is to
+    /// be listened to; something of it may wait until there is room.
     pub fn tell(&mut self) -> Result<(), Failure> {
+        self.listen()?;
         let is_beside = |sent: &&Sent| !matches!(sent.message, Message::Result { .. });
-        // Another presence, the last one, and the notes have places that are kept for them.
-        let places = self.in_flight.iter().filter(is_beside).count() + 2 + self.post.topics();
-        if places > usize::from(BESIDE) {
+        // Another presence and the last one have places that are kept for them.
+        let taken = self.in_flight.iter().filter(is_beside).count() + 2;
+        let room = usize::from(BESIDE).saturating_sub(taken);
+        if room == 0 {
             return Ok(());
         }
         if self.birth.has_changed().unwrap_or_default() {
             let birth = self.birth.borrow_and_update().clone();
             self.tell_presence(&Presence::online(birth, self.since))?;
         }
-        for Note { topic, payload, retain, .. } in self.post.due(&mut self.told) {
+        for Note { topic, payload, retain, number, .. } in self.post.due(&mut self.told, room) {
             if HEADER + topic.len() + payload.len() > self.max_packet {
                 let size = format!("{} bytes", payload.len());
                 self.post.refused("publish to", &topic, &size);
+                self.post.answered(&topic, number, false, &mut self.told);
             } else {
-                self.send(Message::Note(topic.clone()), topic, retain, payload)?;
+                self.send(Message::Note(topic.clone(), number), topic, retain, payload)?;
             }
         }
         Ok(())
@@ -260,19 +290,26 @@ impl Connection {
                 }
                 None
             }
-            Event::Acknowledged(id) => self.remove(id),
+            Event::Acknowledged(id) => {
+                let sent = self.remove(id);
+                if let Some(Sent { message: Message::Note(topic, number), .. }) = &sent {
+                    self.post.answered(topic, *number, true, &mut self.told);
+                }
+                sent
+            }
             Event::Refused(id, reason) => {
                 match self.in_flight.iter().find(|it| it.packet_id == Some(id)) {
-                    Some(Sent { message: Message::Note(topic), .. }) => {
+                    Some(Sent { message: Message::Note(topic, number), .. }) => {
                         self.post.refused("publish to", topic, &format!("{reason:?}"));
+                        self.post.answered(topic, *number, false, &mut self.told);
                         self.remove(id)
                     }
                     _ => return Err(Failure::of_reason(reason)),
                 }
             }
             Event::Unheard(refused) => {
-                let topics = self.post.subscriptions().iter().zip(refused);
-                for (topic, _) in topics.filter(|(_, is_refused)| *is_refused) {
+                let asked = std::mem::take(&mut self.asked);
+                for (topic, _) in asked.iter().zip(refused).filter(|(_, is_refused)| *is_refused) {
                     self.post.refused("listen to", topic, "its SUBACK says so");
                 }
                 None

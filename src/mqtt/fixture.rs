@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::queue::{Queue, QueueError};
-use super::{Dial, LinkState, Post, Publisher, Topics};
+use super::{Dial, Inbox, LinkState, Post, Publisher, Topics};
 use crate::credentials::Credentials;
 use crate::fleet::presence::Birth;
 use crate::outbox::{Seq, Waiting};
@@ -298,6 +298,7 @@ impl Queue for Memory {
 pub struct Kiosk {
     pub state: watch::Receiver<LinkState>,
     pub post: Post,
+    pub inbox: Inbox,
     stop: CancellationToken,
     end: CancellationToken,
     task: JoinHandle<()>,
@@ -310,11 +311,12 @@ impl Kiosk {
         let link = watch::Sender::new(LinkState::default());
         let state = link.subscribe();
         let birth = Birth { version: env!("CARGO_PKG_VERSION").to_owned(), ..Birth::default() };
-        let post = Post::new(birth, topics().desired().to_vec());
+        let post = Post::new(birth);
+        let inbox = post.listen(topics().desired().to_vec(), |_, _, _| true);
         let publisher = Publisher::new(Arc::clone(queue), dial, post.clone(), link);
         let (stop, end) = (CancellationToken::new(), CancellationToken::new());
         let task = tokio::spawn(publisher.run(stop.clone(), end.clone()));
-        Self { state, post, stop, end, task }
+        Self { state, post, inbox, stop, end, task }
     }
 
     pub fn state(&self) -> LinkState {

@@ -35,7 +35,7 @@ mod wire;
 pub use address::BrokerAddress;
 pub use client::{Subscriber, forget_session, publish};
 pub use dial::Dial;
-pub use post::{MAX_LETTER, Post};
+pub use post::{Inbox, Letter, MAX_LETTER, Post};
 pub use probe::probe;
 pub use publisher::{LinkState, Publisher};
 pub use topics::Topics;

@@ -173,11 +173,13 @@ impl<Q: Queue> Publisher<Q> {
         let stop = self.stop.clone();
         let mut cursor = Cursor::new(*self.newest.borrow_and_update());
         let (mut birth, mut notes) = (self.post.birth(), self.post.notes());
+        let mut filters = self.post.filters();
         let mut scanned = Instant::now();
         while !stop.is_cancelled() {
             // Not while it is looked for what breaks connections: it would be blamed for a note.
             if self.suspects.left.is_empty() {
                 notes.mark_unchanged();
+                filters.mark_unchanged();
                 connection.tell()?;
             }
             self.fill(connection, &mut cursor).await?;
@@ -191,6 +193,7 @@ impl<Q: Queue> Publisher<Q> {
                 acknowledged = connection.acknowledged() => self.delivered(acknowledged?).await,
                 Ok(()) = self.newest.changed(), if has_room && self.suspects.left.is_empty() => {}
                 Ok(()) = notes.changed() => {}
+                Ok(()) = filters.changed() => {}
                 Ok(()) = birth.changed() => {}
                 () = sleep_until(scanned + RESCAN), if is_idle => {
                     cursor = Cursor::new(*self.newest.borrow());
@@ -346,7 +349,7 @@ impl<Q: Queue> Publisher<Q> {
     async fn suspect(&mut self, connection: Connection, failure: &Failure) {
         let results = connection.in_flight().iter().filter_map(|sent| match sent.message {
             Message::Result { seq, scan_id } => Some((seq, scan_id)),
-            Message::Presence | Message::Note(_) => None,
+            Message::Presence | Message::Note(..) => None,
         });
         let in_flight: Vec<_> = results.collect();
         drop(connection);

@@ -93,10 +93,10 @@ async fn notes_go_out_and_letters_come_in(more: &str) {
     assert_eq!(retained(broker.port, &topics().reported())["a"], 1);
     let [all, _, own] = topics().desired();
     send(broker.port, &own, b"1");
-    let letter = kiosk.post.letter().await;
+    let letter = kiosk.inbox.letter().await;
     assert_eq!((letter.topic, letter.payload), (own.clone(), Ok(b"1".to_vec())));
     send(broker.port, &all, &vec![b' '; MAX_LETTER + 1]);
-    let letter = kiosk.post.letter().await;
+    let letter = kiosk.inbox.letter().await;
     assert_eq!((letter.topic, letter.payload), (all, Err(MAX_LETTER + 1)));
     // Another broker in its place knows nothing, and is told and asked everything.
     broker.kill();
@@ -104,7 +104,7 @@ async fn notes_go_out_and_letters_come_in(more: &str) {
     until("connected again", || kiosk.state().connections == 2).await;
     assert_eq!(retained(broker.port, &topics().reported())["a"], 1);
     send(broker.port, &own, b"2");
-    assert_eq!(kiosk.post.letter().await.payload, Ok(b"2".to_vec()));
+    assert_eq!(kiosk.inbox.letter().await.payload, Ok(b"2".to_vec()));
     kiosk.stop().await;
 }
 

@@ -25,6 +25,11 @@ impl Topics {
         Self { branch, kiosk }
     }
 
+    /// The kiosk's id.
+    pub fn kiosk(&self) -> &Name {
+        &self.kiosk
+    }
+
     /// Where a scan's result is published.
     pub fn result(&self, scan: Ulid) -> String {
         self.topic(&format!("result/{scan}"))
@@ -51,6 +56,27 @@ impl Topics {
         let branch = self.branch.as_str();
         [(ALL, ALL), (branch, ALL), (branch, self.kiosk.as_str())]
             .map(|(branch, kiosk)| format!("cic/v1/{branch}/{kiosk}/config/desired"))
+    }
+
+    /// Where the commands for this kiosk are, each with what became of it.
+    pub fn commands(&self) -> String {
+        self.topic("command/+/+")
+    }
+
+    /// Who sent the command of this topic, and its id, as they stand there.
+    pub fn command_in<'a>(&self, topic: &'a str) -> Option<(&'a str, &'a str)> {
+        let command = topic.strip_prefix(&self.topic("command/"))?;
+        command.split_once('/').filter(|(_, id)| !id.contains('/'))
+    }
+
+    /// Where a command of this sender is.
+    pub fn command(&self, sender: &Name, id: Ulid) -> String {
+        self.topic(&format!("command/{sender}/{id}"))
+    }
+
+    /// Where a part of what a command asked for goes.
+    pub fn part(&self, sender: &Name, id: Ulid, number: usize) -> String {
+        self.topic(&format!("command/{sender}/{id}/part/{number}"))
     }
 
     fn topic(&self, last: &str) -> String {
@@ -105,6 +131,18 @@ mod tests {
             ["_all/_all", "HN-01/_all", "HN-01/k1"].map(|it| format!("cic/v1/{it}/config/desired"))
         );
         assert!(ALL.parse::<Name>().is_err());
+    }
+
+    #[test]
+    fn command_has_its_sender_and_id_in_its_topic() {
+        let (topics, id) = (topics("HN-01", "k1"), Ulid::from_parts(1, 2));
+        let topic = topics.command(&"desk".parse().unwrap(), id);
+        assert_eq!(topic, format!("cic/v1/HN-01/k1/command/desk/{id}"));
+        assert_eq!(topics.command_in(&topic), Some(("desk", id.to_string().as_str())));
+        let part = topics.part(&"desk".parse().unwrap(), id, 3);
+        assert_eq!(part, format!("{topic}/part/3"));
+        assert_eq!(topics.command_in(&part), None);
+        assert_eq!(topics.command_in("cic/v1/HN-01/k2/command/desk/1"), None);
     }
 
     #[test]

@@ -120,6 +120,14 @@ impl Wire {
         }
     }
 
+    /// Ends the subscription to a topic.
+    pub fn unsubscribe(&self, topic: String) -> Result<(), Ended> {
+        match &self.client {
+            Client::V3(client) => client.try_unsubscribe(topic).map_err(|_| Ended),
+            Client::V5(client) => client.try_unsubscribe(topic).map_err(|_| Ended),
+        }
+    }
+
     /// Says goodbye.
     pub fn disconnect(&self) -> Result<(), Ended> {
         match &self.client {
@@ -142,7 +150,7 @@ async fn drive_v3(
             Ok(Of::Incoming(Packet::PubAck(ack))) => Ok(Event::Acknowledged(ack.pkid)),
             Ok(Of::Incoming(Packet::Publish(message))) => {
                 if let Some(post) = &post {
-                    post.arrive(message.topic.as_bytes(), &message.payload);
+                    post.arrive(message.topic.as_bytes(), &message.payload, message.retain);
                 }
                 continue;
             }
@@ -183,7 +191,7 @@ async fn drive_v5(
             },
             Ok(Of::Incoming(Packet::Publish(message))) => {
                 if let Some(post) = &post {
-                    post.arrive(&message.topic, &message.payload);
+                    post.arrive(&message.topic, &message.payload, message.retain);
                 }
                 continue;
             }

@@ -1,11 +1,12 @@
 //! The status light and its language.
 //!
-//! Six things are said, each by a rhythm of its own, so that one light is enough and nobody has to
+//! Seven things are said, each by a rhythm of its own, so that one light is enough and nobody has to
 //! tell red from green. The first one that applies is shown:
 //!
 //! | status | when | one light | with a red one beside it |
 //! | --- | --- | --- | --- |
 //! | off | the service does not run | dark | dark |
+//! | identify | somebody far away wants to know which kiosk it is | on for 1 s, then a flash: 0.2 s off, on, off | both by turns, in that rhythm |
 //! | error | a source is absent or failing | blinks quickly: 0.2 s on, 0.2 s off | red blinks quickly |
 //! | ask again | a person has to do something: a page again, paper, a cover | two flashes of 0.2 s, every 1.6 s | both, two flashes |
 //! | busy | a page is taken, or a scan is open | blinks slowly: 0.8 s on, 0.8 s off | green blinks slowly |
@@ -23,6 +24,8 @@ use crate::capture::{Standing, State};
 pub enum Status {
     /// The service does not run.
     Off,
+    /// It shows which kiosk it is.
+    Identify,
     /// A source is absent or failing.
     Error,
     /// A person has to do something.
@@ -58,6 +61,7 @@ impl Status {
 fn rhythm(status: Status) -> &'static [u64] {
     match status {
         Status::Off | Status::Ready => &[],
+        Status::Identify => &[1000, 200, 200, 200],
         Status::Error => &[200, 200],
         Status::AskAgain => &[200, 200, 200, 1000],
         Status::Busy => &[800, 800],
@@ -74,7 +78,7 @@ pub fn lights(status: Status, elapsed: Duration, has_red: bool) -> (bool, bool) 
         (_, false) => (is_on, false),
         (Status::Error, true) => (false, is_on),
         (Status::AskAgain, true) => (is_on, is_on),
-        (Status::Offline, true) => (is_on, !is_on),
+        (Status::Identify | Status::Offline, true) => (is_on, !is_on),
         (Status::Busy | Status::Ready, true) => (is_on, false),
     }
 }
@@ -98,8 +102,9 @@ mod tests {
     use super::*;
     use crate::panel::standing;
 
-    const ALL: [Status; 6] = [
+    const ALL: [Status; 7] = [
         Status::Off,
+        Status::Identify,
         Status::Error,
         Status::AskAgain,
         Status::Busy,
@@ -119,6 +124,7 @@ mod tests {
         let rhythms = ALL.map(|status| drawn(status, false).0);
         let expected = [
             "................",
+            "*****.*.*****.*.",
             "*.*.*.*.*.*.*.*.",
             "*.*.....*.*.....",
             "****....****....",
@@ -134,6 +140,7 @@ mod tests {
         let ready = "****************";
         let expected = [
             (none, none),
+            ("*****.*.*****.*.", ".....*.*.....*.*"),
             (none, "*.*.*.*.*.*.*.*."),
             ("*.*.....*.*.....", "*.*.....*.*....."),
             ("****....****....", none),

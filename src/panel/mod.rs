@@ -18,6 +18,7 @@ mod chip;
 mod lamp;
 mod light;
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -43,6 +44,40 @@ const LOOK: Duration = Duration::from_millis(10);
 /// Between two times that lamp and lights are set; the light's rhythms are multiples of it.
 const SHOW: Duration = Duration::from_millis(50);
 
+/// A wish that the light shows which kiosk it is. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Identify(Arc<Mutex<Shown>>);
+
+#[derive(Debug, Default)]
+struct Shown {
+    until: Option<Instant>,
+    was: bool,
+}
+
+impl Identify {
+    /// It is to be shown until then.
+    pub fn show_until(&self, until: Instant) {
+        *self.shown() = Shown { until: Some(until), was: false };
+    }
+
+    /// Whether it has been shown since it was last wished for.
+    pub fn was_shown(&self) -> bool {
+        self.shown().was
+    }
+
+    /// Whether it is to be shown now, by who does so then.
+    fn is_wanted(&self, now: Instant) -> bool {
+        let mut shown = self.shown();
+        let is_wanted = shown.until.is_some_and(|until| now < until);
+        shown.was |= is_wanted;
+        is_wanted
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// What the panel has.
 struct Panel<I, O> {
     button: Option<Input<I>>,
@@ -56,6 +91,7 @@ pub async fn run(
     settings: config::Panel,
     sources: Sources,
     link: watch::Receiver<LinkState>,
+    identify: Identify,
     stop: CancellationToken,
 ) -> Result<(), PanelError> {
     let Some(chip) = settings.chip.clone() else {
@@ -68,7 +104,7 @@ pub async fn run(
     let work = move || {
         let panel = Panel::open(&chip, &settings)?;
         let is_online = || link.borrow().connected_since.is_some();
-        panel.work(&settings, &sources, is_online, &stop)
+        panel.work(&settings, &sources, is_online, &identify, &stop)
     };
     spawn_blocking(work).await.unwrap_or(Err(PanelError::Panic))
 }
@@ -94,6 +130,7 @@ impl<I: InputPin, O: OutputPin> Panel<I, O> {
         settings: &config::Panel,
         sources: &Sources,
         is_online: impl Fn() -> bool,
+        identify: &Identify,
         stop: &CancellationToken,
     ) -> Result<(), PanelError> {
         let (mut button, mut lamp) = (Button::new(settings), Lamp::default());
@@ -109,7 +146,10 @@ impl<I: InputPin, O: OutputPin> Panel<I, O> {
             if now >= next {
                 next = now + SHOW;
                 let standing = sources.standing();
-                let status = Status::of(&standing, is_online());
+                let status = match identify.is_wanted(now) {
+                    true => Status::Identify,
+                    false => Status::of(&standing, is_online()),
+                };
                 if shown.0 != status {
                     shown = (status, now);
                 }

@@ -67,7 +67,9 @@ fn panel_of_nothing_needs_no_pins_and_ends_when_it_is_told() {
     let panel = Panel::<Mock, Mock> { button: None, lamp: None, light: None, red: None };
     let stop = CancellationToken::new();
     stop.cancel();
-    panel.work(&config::Panel::default(), &Sources::default(), || true, &stop).unwrap();
+    panel
+        .work(&config::Panel::default(), &Sources::default(), || true, &Identify::default(), &stop)
+        .unwrap();
 }
 
 #[test]
@@ -83,7 +85,9 @@ fn lamp_and_lights_are_dark_after_the_end() {
     };
     let stop = CancellationToken::new();
     stop.cancel();
-    panel.work(&config::Panel::default(), &Told::new().sources, || true, &stop).unwrap();
+    panel
+        .work(&config::Panel::default(), &Told::new().sources, || true, &Identify::default(), &stop)
+        .unwrap();
     pins.iter_mut().for_each(Mock::done);
 }
 
@@ -96,7 +100,9 @@ fn pin_that_fails_ends_the_work_with_its_name() {
     let button = Some(Input::new("button", pin.clone(), false));
     let panel = Panel::<Mock, Mock> { button, lamp: None, light: None, red: None };
     let (settings, stop) = (config::Panel::default(), CancellationToken::new());
-    let error = panel.work(&settings, &Told::new().sources, || true, &stop).unwrap_err();
+    let error = panel
+        .work(&settings, &Told::new().sources, || true, &Identify::default(), &stop)
+        .unwrap_err();
     assert!(error.to_string().starts_with("panel.button: "), "{error}");
     pin.done();
 }
@@ -214,7 +220,7 @@ async fn panel_works_on_a_chip_of_the_kernel_and_after_it_was_unplugged() {
     let (stop, link) = (CancellationToken::new(), watch::Sender::new(online));
     let start = || {
         let (settings, sources) = (settings.clone(), told.sources.clone());
-        tokio::spawn(run(settings, sources, link.subscribe(), stop.clone()))
+        tokio::spawn(run(settings, sources, link.subscribe(), Identify::default(), stop.clone()))
     };
     let panel = start();
 
@@ -223,7 +229,14 @@ async fn panel_works_on_a_chip_of_the_kernel_and_after_it_was_unplugged() {
     assert!(!chip.is_high(0) && chip.is_high(3), "lamp and red are off");
     let (_, parts) = probe(&settings).unwrap().unwrap();
     assert!(parts.iter().all(|it| it.used_by.as_deref() == Some("cic-kiosk")), "{parts:?}");
-    let taken = run(settings.clone(), told.sources.clone(), link.subscribe(), stop.clone()).await;
+    let taken = run(
+        settings.clone(),
+        told.sources.clone(),
+        link.subscribe(),
+        Identify::default(),
+        stop.clone(),
+    )
+    .await;
     assert!(matches!(taken, Err(PanelError::Taken { .. })), "{taken:?}");
 
     let press = async |chip: &Chip, time| {

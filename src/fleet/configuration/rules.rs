@@ -169,6 +169,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("fleet.brokers", TRUST),
     ("fleet.trial_seconds", TRUST),
     ("fleet.time_server", TRUST),
+    ("fleet.senders", TRUST),
     ("models.keys", TRUST),
     ("models.devices", IDENTITY),
     ("models.sources", TRUST),
@@ -296,6 +297,7 @@ mod tests {
             "folder.watch",
             "fleet.brokers",
             "fleet.configuration",
+            "fleet.senders",
         ] {
             let error = judged(key, "/x").unwrap_err();
             assert!(error.contains("from afar"), "{key}: {error}");

@@ -1,15 +1,12 @@
 //! What is kept of configurations from afar, over restarts: one small file in the state folder.
-//!
-//! Promise: whenever the power fails, the file is the old one or the new one, whole.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::message::{Desired, Level, Refusal};
+use crate::fleet::kept::{Found, KeptFile};
 use crate::fleet::presence::Versions;
 use toml::Table;
 
@@ -102,44 +99,22 @@ pub struct Kept {
 
 /// The file.
 #[derive(Clone, Debug)]
-pub struct Store {
-    path: PathBuf,
-}
+pub struct Store(KeptFile);
 
 impl Store {
     /// In this state folder.
     pub fn new(state: &Path) -> Self {
-        Self { path: state.join(FILE) }
+        Self(KeptFile::new(state, FILE))
     }
 
-    /// What is kept; nothing where there is no file. One that is damaged is moved aside: what is
-    /// desired comes again from the broker.
+    /// What is kept; nothing where there is no file, or none that is whole: what is desired comes
+    /// again from the broker.
     pub fn load(&self) -> Kept {
-        let text = match fs::read(&self.path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Kept::default(),
-            Err(error) => {
-                log::error!(
-                    "settings from afar are not in force: {}: {error}",
-                    self.path.display()
-                );
-                return Kept::default();
-            }
-        };
-        serde_json::from_slice(&text).unwrap_or_else(|error| {
-            let aside = self.path.with_extension("json.damaged");
-            let place = format!("line {}, column {}", error.line(), error.column());
-            log::error!(
-                "{} is damaged ({place}) and is moved to {}; what is desired comes again from the \
-                 broker",
-                self.path.display(),
-                aside.display()
-            );
-            if let Err(error) = fs::rename(&self.path, &aside) {
-                log::error!("it cannot be moved: {error}");
-            }
-            Kept::default()
-        })
+        let what = "settings from afar are not in force until they come again from the broker";
+        match self.0.load(what) {
+            Found::Whole(kept) => kept,
+            Found::Nothing | Found::Lost => Kept::default(),
+        }
     }
 
     /// Keeps this. When it returns, it is on the disk.
@@ -147,21 +122,14 @@ impl Store {
     /// # Errors
     /// Where the disk fails; the file is as it was then.
     pub fn save(&self, kept: &Kept) -> io::Result<()> {
-        let new = self.path.with_extension("json.new");
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        serde_json::to_writer(&mut file, kept)?;
-        file.flush()?;
-        file.sync_all()?;
-        fs::rename(&new, &self.path)?;
-        // The name is on the disk when its folder is.
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()
+        self.0.save(kept)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use tempfile::tempdir;
 
     use super::*;
@@ -194,18 +162,6 @@ mod tests {
         let kept = Kept { levels: levels(), trial: Some(trial), tried: Levels::default() };
         store.save(&kept).unwrap();
         assert_eq!(store.load(), kept);
-    }
-
-    #[test]
-    fn half_a_file_beside_it_changes_nothing() {
-        let folder = tempdir().unwrap();
-        let store = Store::new(folder.path());
-        let kept = Kept { levels: levels(), ..Kept::default() };
-        store.save(&kept).unwrap();
-        fs::write(folder.path().join("desired.json.new"), "{\"levels\":{\"all").unwrap();
-        assert_eq!(store.load(), kept);
-        store.save(&Kept::default()).unwrap();
-        assert_eq!(store.load(), Kept::default());
     }
 
     #[test]
