@@ -17,7 +17,9 @@ use super::setup::ReadingArgs;
 use super::{Failure, Outcome, print};
 use crate::reading::{self, Reader};
 use crate::updates::golden::Golden;
-use crate::updates::install::{install, installed_version, models_in_force, verify};
+use crate::updates::install::{
+    Installed, Step, install, installed_version, models_in_force, verify,
+};
 use crate::updates::package::Package;
 use crate::updates::store::{Held, Store};
 
@@ -164,18 +166,14 @@ impl Install {
         Ok(true)
     }
 
-    fn install(
-        &self,
-        held: &Held,
-        config: &Config,
-    ) -> Result<crate::updates::install::Installed, Failure> {
+    fn install(&self, held: &Held, config: &Config) -> Result<Installed, Failure> {
         // What is checked is what is used, whatever somebody writes to the file meanwhile.
         let copy = held.incoming()?.join("local.cicmodel");
         copied(&self.file, &copy, config.models.max_bytes)
             .map_err(|error| format!("{}: {error}", self.file.display()))?;
         let installed = block_on(async {
             let present = Reader::apart(config, models_in_force(held.store()).as_deref());
-            let told = &mut |step| log::info!("{}", json!(step).as_str().unwrap_or_default());
+            let told = &mut |step: Step| log::info!("{}", step.name());
             install(held, &copy, config, self.allow_older, &present, told).await
         })?;
         installed.map_err(|refusal| {

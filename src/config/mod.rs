@@ -149,6 +149,19 @@ impl Config {
         Ok(config)
     }
 
+    /// This configuration with other defaults in `decision`, as models bring them: what is set here
+    /// stays. Those that mean nothing are left out.
+    #[must_use]
+    pub fn with_defaults(&self, decision: &Table) -> Self {
+        let written = |decision: &Decision| Table::try_from(decision).unwrap_or_default();
+        let (own, defaults) = (written(&self.decision), written(&Decision::default()));
+        let is_left = |key: &str| own.get(key) == defaults.get(key);
+        let left = decision.iter().filter(|(key, _)| is_left(key));
+        let left: Table = left.map(|(key, value)| (key.clone(), value.clone())).collect();
+        self.with(&Table::from_iter([("decision".to_owned(), left.into())]))
+            .unwrap_or_else(|_| self.clone())
+    }
+
     /// Whether the settings agree with each other.
     ///
     /// # Errors
@@ -416,6 +429,16 @@ mod tests {
         assert_eq!(changed.decision.values, Decision::default().values);
         assert!(with("[http]\nqeue = 3").unwrap_err().to_string().contains("qeue"));
         assert!(with("[http]\nlisten = \"0.0.0.0:1\"").is_err());
+    }
+
+    #[test]
+    fn other_defaults_hold_where_nothing_is_set() {
+        let config = Config::parse("[decision]\nmax_failed_checks = 2").unwrap();
+        let with = |text: &str| config.with_defaults(&text.parse().unwrap()).decision;
+        let decision = with("max_failed_checks = 1\nvalue_below = 0.7\nvalues = { name = 0.5 }");
+        assert_eq!((decision.max_failed_checks, decision.value_below), (2, 0.7));
+        assert_eq!(decision.threshold("name"), 0.5);
+        assert_eq!(with("value_above = 1"), config.decision);
     }
 
     #[test]

@@ -76,13 +76,30 @@ impl Part {
     /// # Errors
     /// Where the disk fails.
     pub fn open(folder: &Path, parcel: &Parcel) -> io::Result<Self> {
-        let path = folder.join(format!("{}.part", parcel.sha256));
+        let path = folder.join(Self::name(parcel));
         let file = OpenOptions::new().append(true).create(true).open(&path)?;
         let mut part = Self { parcel: parcel.clone(), path, bytes: file.metadata()?.len(), file };
         if part.bytes > parcel.bytes {
             part.begin_anew()?;
         }
         Ok(part)
+    }
+
+    /// The name of its file.
+    pub fn name(parcel: &Parcel) -> String {
+        format!("{}.part", parcel.sha256)
+    }
+
+    /// Keeps the beginning alone.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub fn cut(&mut self, bytes: u64) -> io::Result<()> {
+        if bytes < self.bytes {
+            self.file.set_len(bytes)?;
+            self.bytes = bytes;
+        }
+        Ok(())
     }
 
     /// Appends what came.
@@ -101,9 +118,7 @@ impl Part {
 
     /// Throws away what has come.
     pub fn begin_anew(&mut self) -> io::Result<()> {
-        self.file.set_len(0)?;
-        self.bytes = 0;
-        Ok(())
+        self.cut(0)
     }
 
     /// Whether all has come.

@@ -8,6 +8,7 @@ use cic_kiosk::config::Config;
 use cic_kiosk::models::Manifest;
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio::task::spawn_blocking;
 
 use super::Refusal;
 use super::archive::{Signed, keys};
@@ -20,8 +21,7 @@ use crate::reading::{self, Reader};
 const UNPACKED: &str = "unpacked";
 
 /// What an installation does, one after the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// The package comes in.
     Download,
@@ -33,6 +33,19 @@ pub enum Step {
     Test,
     /// It is put in force.
     Switch,
+}
+
+impl Step {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Download => "download",
+            Self::Verify => "verify",
+            Self::Unpack => "unpack",
+            Self::Test => "test",
+            Self::Switch => "switch",
+        }
+    }
 }
 
 /// A package that was put in force.
@@ -97,18 +110,19 @@ pub async fn install(
 ) -> Result<Installed, Refusal> {
     let store = held.store();
     told(Step::Verify);
-    let now = store.in_force();
-    let (mut signed, package) = verify(path, config, &now, allow_older)?;
+    let (now, from, settings) = (store.in_force(), path.to_owned(), config.clone());
+    let (mut signed, _) = blocking(move || verify(&from, &settings, &now, allow_older)).await?;
     told(Step::Unpack);
-    let version = package.version;
     let unpacked = held.incoming()?.join(UNPACKED);
-    if unpacked.exists() {
-        fs::remove_dir_all(&unpacked)?;
-    }
-    let package = signed.unpack(&unpacked)?;
-    if package.version != version {
-        return Err(Refusal::Malformed("it has changed while it was looked at".to_owned()));
-    }
+    let into = unpacked.clone();
+    let package = blocking(move || {
+        if into.exists() {
+            fs::remove_dir_all(&into)?;
+        }
+        signed.unpack(&into)
+    })
+    .await?;
+    let version = package.version;
     told(Step::Test);
     let tried = try_out(&unpacked, config, &package, present).await;
     let (golden, before) = tried.inspect_err(|_| {
@@ -123,6 +137,14 @@ pub async fn install(
         log::warn!("what is left of a package cannot be removed: {error}");
     }
     Ok(Installed { version, golden, before })
+}
+
+/// Away from those who wait for nothing but the network.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let done = spawn_blocking(work).await;
+    done.unwrap_or_else(|_| Err(std::io::Error::other("a defect of the program").into()))
 }
 
 async fn try_out(

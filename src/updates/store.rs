@@ -14,7 +14,7 @@
 //! - Who cannot read what it names uses the package before, and without one the installed models.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -23,18 +23,16 @@ use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
 
 use super::Refusal;
-use super::archive::check_folder;
+use super::archive::{FIRST, check_folder};
 use super::package::{Package, Version};
 use super::trial::Record;
+use crate::fleet::kept::{Found, KeptFile};
 
 /// The folder in the state folder.
 const FOLDER: &str = "models";
 
 /// What is in force.
 const IN_FORCE: &str = "in-force.json";
-
-/// Its successor, until it is whole.
-const NEXT: &str = "in-force.json.new";
 
 /// What is on its way in.
 const INCOMING: &str = "incoming";
@@ -135,16 +133,20 @@ impl Store {
 
     /// What is in force. A file that cannot be read means the installed models: those always do.
     pub fn in_force(&self) -> InForce {
-        let path = self.folder.join(IN_FORCE);
-        let read = match fs::read(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return InForce::default(),
-            read => read,
-        };
-        let parsed = read.and_then(|text| Ok(serde_json::from_slice(&text)?));
-        parsed.unwrap_or_else(|error| {
-            log::error!("{}: {error}; the installed models are used", path.display());
-            InForce::default()
-        })
+        match self.file().load("the installed models are used") {
+            Found::Whole(it) => it,
+            Found::Nothing | Found::Lost => InForce::default(),
+        }
+    }
+
+    /// What the package in force says of itself.
+    pub fn in_force_package(&self) -> Option<Package> {
+        let folder = self.package(self.in_force().current?);
+        Package::parse(&fs::read_to_string(folder.join(FIRST)).ok()?).ok()
+    }
+
+    fn file(&self) -> KeptFile {
+        KeptFile::new(&self.folder, IN_FORCE)
     }
 
     /// The folder of a package's models.
@@ -164,6 +166,26 @@ impl Store {
             names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
         versions.sort_unstable();
         versions
+    }
+
+    /// What the service begins to work with: the package in force if it is whole, fits this program
+    /// and is newer than the `installed` models, and did not fail to start too often. Without one, the
+    /// installed models.
+    pub fn begin(&self, installed: Option<Version>, program: Version) -> Begun {
+        let begun = match self.hold() {
+            Ok(held) => held.begin(installed, program),
+            Err(Refusal::Busy) => {
+                // Somebody installs right now: what is in force stays until then.
+                let now = self.in_force().current.map(|it| check_folder(&self.package(it)));
+                Ok(Begun { package: now.and_then(Result::ok), left: Vec::new() })
+            }
+            Err(Refusal::Disk(error)) => Err(error),
+            Err(error) => Err(io::Error::other(error)),
+        };
+        begun.unwrap_or_else(|error| {
+            log::error!("packages of models are not used: {error}");
+            Begun::default()
+        })
     }
 
     /// Makes the folder if need be, and holds it.
@@ -262,20 +284,11 @@ impl Held {
     pub fn change(&self, change: impl FnOnce(&mut InForce)) -> io::Result<InForce> {
         let mut now = self.store.in_force();
         change(&mut now);
-        let [place, next] = [IN_FORCE, NEXT].map(|name| self.store.folder.join(name));
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
-        file.write_all(serde_json::to_string_pretty(&now)?.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&next, &place)?;
-        // The name is on the disk when its folder is.
-        File::open(&self.store.folder)?.sync_all()?;
+        self.store.file().save(&now)?;
         Ok(now)
     }
 
-    /// What the service begins to work with: the package in force if it is whole, fits this program
-    /// and is newer than the `installed` models, and did not fail to start too often.
-    pub fn begin(&self, installed: Option<Version>, program: Version) -> io::Result<Begun> {
+    fn begin(&self, installed: Option<Version>, program: Version) -> io::Result<Begun> {
         let mut begun = Begun::default();
         loop {
             let now = self.store.in_force();
@@ -332,7 +345,6 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::updates::archive::FIRST;
 
     struct Fixture {
         state: TempDir,
@@ -376,7 +388,7 @@ mod tests {
 
         fn begin(&self, installed: &str) -> Begun {
             let program = "0.1.0".parse().unwrap();
-            self.store.hold().unwrap().begin(installed.parse().ok(), program).unwrap()
+            self.store.begin(installed.parse().ok(), program)
         }
 
         fn begun(&self) -> Option<Version> {
@@ -448,7 +460,7 @@ mod tests {
         fs::create_dir_all(folder.join("9.9.9")).unwrap();
         fs::write(folder.join("incoming/x.cicmodel"), b"half").unwrap();
         fs::write(folder.join("incoming/y.part"), b"half").unwrap();
-        fs::write(folder.join(NEXT), b"{\"curr").unwrap();
+        fs::write(folder.join("in-force.json.new"), b"{\"curr").unwrap();
         assert_eq!(fixture.begun(), Some(version));
         assert_eq!(fixture.store.packages(), [version]);
         let left: Vec<_> = fs::read_dir(folder.join("incoming")).unwrap().flatten().collect();

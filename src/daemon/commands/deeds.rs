@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{Ask, Report, lock};
 use crate::capture::{Order, Source, Sources};
+use crate::daemon::models::Models;
 use crate::daemon::reload::Control;
 use crate::daemon::systemd;
 use crate::fleet::commands::message::{Code, Failure};
@@ -45,6 +46,8 @@ pub struct Deeds {
     pub control: Control,
     /// The panel's light.
     pub identify: Identify,
+    /// Packages of models.
+    pub models: Models,
     /// What goes out.
     pub post: Post,
     /// What is in force.
@@ -60,7 +63,7 @@ impl Deeds {
     ///
     /// # Errors
     /// Why it was not done.
-    pub(super) async fn execute(&self, begun: Begun, _report: Report) -> Result<Json, Failure> {
+    pub(super) async fn execute(&self, begun: Begun, report: Report) -> Result<Json, Failure> {
         match begun.task {
             Task::Scan(source) => self.scan(source),
             Task::Identify(seconds) => self.identify(seconds).await,
@@ -68,6 +71,9 @@ impl Deeds {
             Task::Restart => self.restart().await,
             Task::Reboot => self.reboot().await,
             Task::Cloud(on) => self.turn_cloud(on).await,
+            Task::Selftest => self.test_models().await,
+            Task::ModelUpdate(update) => self.update_models(update, report).await,
+            Task::ModelRollback => self.roll_models_back().await,
             Task::Diagnostics | Task::Log(..) | Task::Wipe | Task::ConfigRollback => {
                 Err(Failure::new(Code::UnknownKind, "this kiosk's program cannot do that yet"))
             }

@@ -3,6 +3,7 @@
 //! What is decided about them, and kept, is [`crate::fleet::commands`]; what is done is [`deeds`].
 
 mod deeds;
+mod models;
 mod parts;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::figures::Figures;
+use super::models::Models;
 use super::supervisor::{Failure as Fault, Pulse};
 use super::{DISK, Daemon};
 use crate::capture::Sources;
@@ -60,6 +62,7 @@ impl Daemon {
         figures: &Figures,
         sources: Sources,
         identify: Identify,
+        models: Models,
         asks: mpsc::Sender<Ask>,
     ) {
         let told = lock(&self.commands).told();
@@ -71,6 +74,7 @@ impl Daemon {
             commands: Arc::clone(&self.commands),
             control: self.control.clone(),
             identify,
+            models,
             post: self.post.clone(),
             settings: self.settings.subscribe(),
             sources,
