@@ -1,6 +1,7 @@
 //! Whether a kiosk is there and what it is, as its retained message says.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use cic_kiosk::config::{Config, Senders};
 use cic_kiosk::models::{Manifest, Precision};

@@ -11,7 +11,7 @@
 //!   lengths and SHA-256s, and nothing else: no folder, no link, no other name.
 //! - Nothing is packed: a file takes no more room than its part of the package.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
@@ -20,7 +20,7 @@ use minisign_verify::{PublicKey, Signature};
 use sha2::{Digest, Sha256};
 use tar::{Archive, EntryType};
 
-use super::package::{self, Package};
+use super::package::Package;
 use super::{Refusal, hexadecimal};
 
 /// The name of what a package says of itself.
@@ -217,15 +217,6 @@ pub fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<String> {
             }
         }
     }
-}
-
-/// The golden pages of an unpacked package, with their truths.
-///
-/// # Errors
-/// Where one cannot be read.
-pub fn golden_pages(folder: &Path, package: &Package) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    let read = |path: &str| fs::read(folder.join(path));
-    package.golden_pages().map(|page| Ok((read(page)?, read(&package::truth_of(page))?))).collect()
 }
 
 fn malformed(reason: &str) -> Refusal {

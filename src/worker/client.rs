@@ -348,7 +348,7 @@ impl Client {
     /// Asks, and where the worker ended for something else's sake, once more while it does nothing
     /// else. `first` is so while the first try is under way.
     async fn ask_again(
-        &self,
+        self: &Arc<Self>,
         question: Question,
         first: &AtomicBool,
         stop: &CancellationToken,
@@ -365,7 +365,7 @@ impl Client {
     }
 
     async fn ask_once(
-        &self,
+        self: &Arc<Self>,
         question: &Question,
         first: Option<&AtomicBool>,
         stop: &CancellationToken,
