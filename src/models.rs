@@ -145,7 +145,6 @@ pub type Files = BTreeMap<String, Vec<u8>>;
 #[derive(Clone, Debug)]
 pub struct Manifest {
     place: Place,
-    version: Option<String>,
     entries: Vec<Entry>,
 }
 
@@ -205,7 +204,6 @@ impl Manifest {
     fn of(place: Place) -> Result<Self, ModelsError> {
         #[derive(Deserialize)]
         struct File {
-            version: Option<String>,
             model: Vec<Entry>,
         }
         let path = match &place {
@@ -222,12 +220,7 @@ impl Manifest {
         if let Some(entry) = file.model.iter().find(outside) {
             return Err(broken(format!("{:?} is no plain file name", entry.file)));
         }
-        Ok(Self { place, version: file.version, entries: file.model })
-    }
-
-    /// The version of all of them together, where they have one.
-    pub fn version(&self) -> Option<&str> {
-        self.version.as_deref()
+        Ok(Self { place, entries: file.model })
     }
 
     /// The manifest and the files of the models in `precision`, checked against it.

@@ -60,10 +60,11 @@ pub struct Installed {
     pub before: Option<Seen>,
 }
 
-/// The version of the models that were installed with the program.
+/// The version of the models that were installed with the program: that of the newest of them.
 pub fn installed_version(config: &Config) -> Option<Version> {
     let (folder, _) = reading::places(&config.reading).ok()?;
-    Manifest::open(&folder).ok()?.version()?.parse().ok()
+    let manifest = Manifest::open(&folder).ok()?;
+    manifest.entries().iter().filter_map(|entry| entry.version.parse().ok()).max()
 }
 
 /// The folder of the models in force; nothing where these are the installed ones.
