@@ -1,6 +1,7 @@
 //! `config`: what is set, where, and what could be.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,12 @@ pub struct ConfigArgs {
 }
 
 impl ConfigArgs {
+    /// The arguments that name the same configuration to another command.
+    pub fn arguments(&self) -> Vec<OsString> {
+        let file = self.config.iter().flat_map(|file| ["--config".into(), file.into()]);
+        file.collect()
+    }
+
     /// Reads it all.
     pub fn load(&self) -> Result<Loaded, Failure> {
         let mut layers = Vec::new();

@@ -147,7 +147,9 @@ impl Common {
 
     fn keys(&self) -> Result<SealingKeys, Failure> {
         let config = self.config.load()?.config;
-        Ok(SealingKeys::load(&Credentials::new(config.kiosk.credentials.as_deref()))?)
+        let credentials = Credentials::new(config.kiosk.credentials.as_deref());
+        let state = self.state.as_ref().unwrap_or(&config.kiosk.state);
+        Ok(SealingKeys::load(&credentials, state)?)
     }
 }
 

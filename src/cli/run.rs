@@ -29,7 +29,7 @@ impl Run {
             reading.apply(&mut config);
             Ok(config)
         };
-        daemon::run(Box::new(load), |address| {
+        daemon::run(Box::new(load), self.config.arguments(), |address| {
             let line = address.map_or("ready\n".to_owned(), |at| format!("ready: http {at}\n"));
             Ok(print(&line)?)
         })?;

@@ -15,6 +15,7 @@ use super::supervisor::{Failure, Pulse};
 use super::{DISK, Daemon};
 use crate::fleet::configuration::message::Level;
 use crate::fleet::configuration::{Apply, Configuration};
+use crate::fleet::presence::Versions;
 use crate::mqtt::{Inbox, LinkState, Post, Topics};
 
 /// Between two messages that change something: whoever floods a kiosk must not wear out its flash.
@@ -22,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 impl Daemon {
     /// Begins to take over settings from afar. The program is ready, with those that there are.
-    pub(super) fn start_configuration(&self, link: watch::Receiver<LinkState>) {
+    pub(super) fn start_configuration(&self, link: watch::Receiver<LinkState>) -> Configuring {
         let inbox = self.post.listen(self.topics.desired().to_vec(), |_, _, _| true);
         let configuring = Configuring {
             configuration: Arc::clone(&self.configuration),
@@ -33,12 +34,15 @@ impl Daemon {
             link,
             stop: self.stop.clone(),
         };
-        self.supervisor.start("configuration", move |pulse| configuring.clone().work(pulse));
+        let working = configuring.clone();
+        self.supervisor.start("configuration", move |pulse| working.clone().work(pulse));
+        configuring
     }
 }
 
+/// Who does that; clones are the same.
 #[derive(Clone)]
-struct Configuring {
+pub(super) struct Configuring {
     configuration: Arc<Mutex<Configuration>>,
     inbox: Arc<Inbox>,
     control: Control,
@@ -115,6 +119,19 @@ impl Configuring {
         Ok(())
     }
 
+    /// Goes back to what was in force before the last change, and gives the versions in force.
+    ///
+    /// # Errors
+    /// Why not, and nothing was changed.
+    pub(super) async fn go_back(&self) -> Result<Versions, String> {
+        let changed = self.changed(|configuration, here, apply| {
+            let back = configuration.go_back(here, apply);
+            (back.is_ok(), back.map(|()| configuration.versions()))
+        });
+        let back = changed.await.map_err(|error| error.to_string())?;
+        back.map_err(|refusal| refusal.reason)
+    }
+
     /// Changes something, on the disk too, and reports it if there is something to report. Whether
     /// there is.
     async fn change(
@@ -123,19 +140,36 @@ impl Configuring {
         change: impl FnOnce(&mut Configuration, &Config, Apply) -> bool + Send + 'static,
     ) -> Result<bool, Failure> {
         let _busy = pulse.busy(DISK);
+        self.changed(|configuration, here, apply| {
+            let is_news = change(configuration, here, apply);
+            (is_news, is_news)
+        })
+        .await
+    }
+
+    async fn changed<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Configuration, &Config, Apply) -> (bool, T) + Send + 'static,
+    ) -> Result<T, Failure> {
         let it = self.clone();
         let changed = spawn_blocking(move || {
             let mut configuration = it.configuration.lock().unwrap_or_else(PoisonError::into_inner);
             let here = it.control.here();
             let apply =
                 |afar: &toml::Table| it.control.lay_over(afar).map_err(|error| error.to_string());
-            let is_news = change(&mut configuration, &here, &apply);
+            let (is_news, changed) = change(&mut configuration, &here, &apply);
             if is_news {
                 it.report(&configuration);
             }
-            is_news
+            changed
         });
         Ok(changed.await?)
+    }
+
+    /// What is reported of the settings from afar.
+    pub(super) fn reported(&self) -> serde_json::Value {
+        let configuration = self.configuration.lock().unwrap_or_else(PoisonError::into_inner);
+        json!(configuration.reported())
     }
 
     fn report(&self, configuration: &Configuration) {

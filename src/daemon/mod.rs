@@ -26,12 +26,15 @@ mod supervisor;
 mod systemd;
 mod worker;
 
+use std::ffi::OsString;
 use std::future::pending;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cic_kiosk::config::{Config, Mqtt, Name};
 use jiff::Timestamp;
+use serde_json::{Value as Json, json};
 use tokio::runtime;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -42,6 +45,7 @@ use crate::capture::Sources;
 use crate::cloud::Cloud;
 use crate::credentials::Credentials;
 use crate::fleet::anomalies::Anomalies;
+use crate::fleet::commands::message::{Code, Failure as Failed};
 use crate::fleet::commands::{Commands, Kept};
 use crate::fleet::configuration::Configuration;
 use crate::fleet::machine::Machine;
@@ -50,7 +54,7 @@ use crate::http::server::Listening;
 use crate::http::{self, Api, Kiosk, router};
 use crate::keys::KeyStore;
 use crate::mqtt::{Dial, LinkState, Post, Publisher, Topics};
-use crate::outbox::{Outbox, SealingKeys};
+use crate::outbox::{self, Outbox, OutboxError, Salt, SealingKeys};
 use crate::panel::{self, Identify};
 use crate::reading::{self, Reader};
 use crate::scan::Desk;
@@ -83,13 +87,14 @@ const ENDED: usize = 1024;
 /// For work that does not end when the program does: it is given up.
 const GIVEN_UP: Duration = Duration::from_millis(500);
 
-/// Runs until SIGTERM. `announce` is told where the HTTP API is, if it is anywhere, when all is
-/// ready.
+/// Runs until SIGTERM. `doctor` is what `cic-kiosk doctor` has to be called with for this kiosk;
+/// `announce` is told where the HTTP API is, if it is anywhere, when all is ready.
 ///
 /// # Errors
 /// Whatever keeps it from starting, in words that say what to do.
 pub fn run(
     load: Load,
+    doctor: Vec<OsString>,
     announce: impl FnOnce(Option<&str>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let here = load()?;
@@ -97,16 +102,18 @@ pub fn run(
     let state = here.kiosk.state.clone();
     reading::check(&here.reading)?;
     let credentials = Credentials::new(here.kiosk.credentials.as_deref());
-    let keys = SealingKeys::load(&credentials)?;
+    let kept = Kept::load(&state);
+    let wiped = kept.must_wipe().then(|| wiped(&state, &here)).transpose()?;
+    Salt::make(&state).map_err(|error| format!("{}: {error}", state.display()))?;
+    let keys = SealingKeys::load(&credentials, &state)?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let outbox = Outbox::open(&state, keys, here.outbox.clone())?;
         // From here on nobody else works on this state folder.
         let anomalies = Anomalies::default();
         let boot_id = Machine::default().identity().boot_id;
-        let kept = Kept::load(&state);
         let commands =
-            Commands::open(&state, kept, topics.clone(), boot_id, None, anomalies.clone());
+            Commands::open(&state, kept, topics.clone(), boot_id, wiped, anomalies.clone());
         let package = models::begin(&here, &anomalies);
         let decision = package.as_ref().map(|it| it.decision.clone()).unwrap_or_default();
         let (configuration, mut config) =
@@ -115,10 +122,28 @@ pub fn run(
         outbox.set_limits(config.outbox.clone());
         let settings = Given { here, config, configuration, commands, anomalies, package };
         let daemon = Daemon::new(settings, topics, credentials, outbox)?;
-        daemon.serve(load, announce).await
+        daemon.serve(load, doctor, announce).await
     });
     runtime.shutdown_timeout(GIVEN_UP);
     result
+}
+
+/// Erases everything that is of papers, as was ordered of the last run; what came of it.
+///
+/// # Errors
+/// Where another program has the state folder.
+fn wiped(state: &Path, here: &Config) -> Result<Result<Json, Failed>, Failure> {
+    match outbox::wipe(state, here.folder.watch.as_deref()) {
+        Ok(files) => {
+            log::warn!("all papers and results were erased: {files} files");
+            Ok(Ok(json!({"files": files})))
+        }
+        Err(error @ OutboxError::InUse { .. }) => Err(error.into()),
+        Err(error) => {
+            log::error!("{error}");
+            Ok(Err(Failed::new(Code::Failed, error.to_string())))
+        }
+    }
 }
 
 /// Who this kiosk is, which has no default.
@@ -225,6 +250,7 @@ impl Daemon {
     async fn serve(
         self,
         load: Load,
+        doctor: Vec<OsString>,
         announce: impl FnOnce(Option<&str>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         // Taken over before anybody is told that there is something to end.
@@ -245,9 +271,9 @@ impl Daemon {
         announce(address)?;
         systemd::ready();
         log::info!(version = env!("CARGO_PKG_VERSION"); "ready");
-        self.start_configuration(figures.link());
+        let configuring = self.start_configuration(figures.link());
         let (asks, mut asked) = mpsc::channel(1);
-        self.start_commands(&figures, sources, identify, models, asks);
+        self.start_commands(&figures, sources, identify, models, configuring, doctor, asks);
 
         let watching = tokio::spawn(watch_over(self.supervisor.clone()));
         let ending = loop {

@@ -6,12 +6,13 @@ use cic_kiosk::report::schema::Answer;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
+use crate::fleet::commands::message::Command;
 use crate::fleet::configuration::message::{Desired, Reported};
 use crate::fleet::presence::Presence;
 use crate::fleet::telemetry::Telemetry;
 
 /// Version of the topics, which their names hold, too; not the program's.
-const VERSION: &str = "1.1.0";
+const VERSION: &str = "1.2.0";
 
 fn asyncapi() -> Value {
     // The dialect that an AsyncAPI document speaks by itself.
@@ -24,6 +25,7 @@ fn asyncapi() -> Value {
     let telemetry = generator.subschema_for::<Telemetry>();
     let desired = generator.subschema_for::<Desired>();
     let reported = generator.subschema_for::<Reported>();
+    let command = generator.subschema_for::<Command>();
     let message = |name: &str, summary: &str, payload: &schemars::Schema| {
         json!({
             "name": name,
@@ -91,6 +93,22 @@ fn asyncapi() -> Value {
                 "parameters": kiosks_parameters(),
                 "messages": {"reported": {"$ref": "#/components/messages/reported"}},
             },
+            "command": {
+                "address": "cic/v1/{branch}/{kiosk}/command/{sender}/{id}",
+                "description": "A command, retained. Its sender publishes it with status init; the \
+                                kiosk answers at the same topic. An empty message, retained, clears \
+                                it.",
+                "parameters": command_parameters(&[]),
+                "messages": {"command": {"$ref": "#/components/messages/command"}},
+            },
+            "part": {
+                "address": "cic/v1/{branch}/{kiosk}/command/{sender}/{id}/part/{n}",
+                "description": "A part of what a command asked for, not retained: at most 32 KiB as \
+                                they are. The command's result has their number, all bytes, and the \
+                                SHA-256.",
+                "parameters": command_parameters(&[("n", "which part, from 0")]),
+                "messages": {"part": {"$ref": "#/components/messages/part"}},
+            },
         },
         "operations": {
             "publishResult": operation("result", false, "A document was read"),
@@ -98,6 +116,9 @@ fn asyncapi() -> Value {
             "publishTelemetry": operation("telemetry", false, "How the kiosk does"),
             "receiveDesired": heard("desired", "Settings are wanted of the kiosk"),
             "publishReported": operation("reported", true, "What became of them"),
+            "receiveCommand": heard("command", "Something is ordered of the kiosk"),
+            "publishCommand": operation("command", true, "What became of it"),
+            "publishPart": operation("part", false, "A part of what was asked for"),
         },
         "components": {
             "messages": {
@@ -106,6 +127,13 @@ fn asyncapi() -> Value {
                 "telemetry": message("telemetry", "The kiosk's figures", &telemetry),
                 "desired": message("desired", "Settings that are wanted", &desired),
                 "reported": message("reported", "What became of them", &reported),
+                "command": message("command", "What is ordered, or what became of it", &command),
+                "part": {
+                    "name": "part",
+                    "summary": "A part of what a command asked for",
+                    "contentType": "application/octet-stream",
+                    "payload": {"type": "string", "format": "binary"},
+                },
             },
             "securitySchemes": {
                 "password": {
@@ -159,6 +187,16 @@ fn kiosks_parameters() -> Value {
     parameters(&[("branch", "the branch's name"), ("kiosk", "the kiosk's name in its branch")])
 }
 
+fn command_parameters(more: &[(&str, &str)]) -> Value {
+    let all = [
+        ("branch", "the branch's name"),
+        ("kiosk", "the kiosk's name in its branch"),
+        ("sender", "the sender's name, as the broker's rules and fleet.senders know him"),
+        ("id", "the command's ULID, made at the time that it is given"),
+    ];
+    parameters(&[&all, more].concat())
+}
+
 fn heard(channel: &str, summary: &str) -> Value {
     let mut operation = operation(channel, true, summary);
     operation["action"] = "receive".into();
@@ -190,6 +228,7 @@ mod tests {
     use super::super::fixture::topics;
     use super::*;
     use crate::fleet::anomalies::Anomalies;
+    use crate::fleet::commands::message::{Code, Failure, Progress, Status};
     use crate::fleet::configuration::Configuration;
     use crate::fleet::configuration::message::Level;
     use crate::fleet::machine::Machine;
@@ -244,6 +283,13 @@ mod tests {
         assert_eq!(address("telemetry"), topics().telemetry());
         assert_eq!(address("reported"), topics().reported());
         assert_eq!(address("desired"), topics().desired()[2]);
+        let sender = "desk".parse().unwrap();
+        let of = |channel: &str| {
+            let address = address(channel).replace("{sender}", "desk");
+            address.replace("{id}", &scan.to_string()).replace("{n}", "0")
+        };
+        assert_eq!(of("command"), topics().command(&sender, scan));
+        assert_eq!(of("part"), topics().part(&sender, scan, 0));
     }
 
     /// What is published fits the document's own schema and, in today's JSON Schema, its type's.
@@ -315,6 +361,25 @@ mod tests {
         fit(wanted.to_string());
         fit("{".to_owned());
         fit(json!({"version": 2, "settings": {"kiosk": {"id": "x"}}}).to_string());
+    }
+
+    #[test]
+    fn command_fits_its_schema() {
+        let (newest, now) = (newest::<Command>(), Timestamp::now());
+        let failure = Failure::new(Code::Expired, "too late");
+        let refused = Command::refused(&failure);
+        let progress = Some(Progress { step: "send", done: 1, total: 2 });
+        for command in [
+            refused.clone(),
+            refused.clone().of("scan", now, now),
+            Command { status: Status::Executing, progress, ..refused.clone() },
+            Command { result: Some(json!({"parts": 1})), ..refused },
+        ] {
+            let mut command: Value = serde_json::from_slice(&command.json()).unwrap();
+            assert!(fits("Command", &command, &newest), "{command}");
+            command["status"] = json!("done");
+            assert!(!fits("Command", &command, &newest));
+        }
     }
 
     #[test]

@@ -41,6 +41,7 @@ mod seal;
 mod store;
 #[cfg(test)]
 mod tests;
+mod wipe;
 mod writer;
 
 use std::collections::HashSet;
@@ -60,7 +61,8 @@ use ulid::Ulid;
 pub use console::{Console, Entry, Resealed, Which};
 pub use fate::Fate;
 pub use pages::Notes;
-pub use seal::{KeyId, SealingKeys, fresh_key};
+pub use seal::{KeyId, Salt, SealingKeys, fresh_key};
+pub use wipe::wipe;
 
 use self::link::Link;
 use self::news::News;
@@ -311,6 +313,12 @@ pub enum OutboxError {
     InUse {
         /// The lock's file.
         path: PathBuf,
+    },
+    /// Something of it is still there.
+    #[error("not everything was erased: {reason}")]
+    NotErased {
+        /// Why.
+        reason: io::Error,
     },
     /// It cannot be said that this process has it.
     #[error("cannot lock {}: {reason}", path.display())]

@@ -5,6 +5,9 @@
 //! place, nor a result be passed off as a document.
 
 use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +15,8 @@ use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -40,6 +45,12 @@ const VERSION: u8 = 1;
 
 /// Sets a key's id apart from any other use of the same hash.
 const ID_DOMAIN: &[u8] = b"cic-kiosk outbox key id 1\0";
+
+/// Sets a mixed key apart likewise.
+const SALT_DOMAIN: &[u8] = b"cic-kiosk outbox salt 1\0";
+
+/// Name of the salt's file in the state folder.
+pub(super) const SALT: &str = "outbox.salt";
 
 const DOMAIN: &[u8] = b"cic-kiosk outbox 1\0";
 
@@ -120,11 +131,12 @@ impl Closed {
 }
 
 impl SealingKeys {
-    /// The credentials `outbox-key` and, if there is one, `outbox-key-old`.
+    /// The credentials `outbox-key` and, if there is one, `outbox-key-old`: mixed with what the state
+    /// folder has ([`Salt`]), if it has that, and for what was sealed before it had, as they are.
     ///
     /// # Errors
     /// Where the first is missing, or one of them is no key.
-    pub fn load(credentials: &Credentials) -> Result<Self, CredentialError> {
+    pub fn load(credentials: &Credentials, state: &Path) -> Result<Self, CredentialError> {
         let hint = format!("it is {EXPECTED}");
         let current = key(&credentials.need(KEY, &hint)?);
         let mut keys = vec![current.ok_or_else(|| malformed(credentials, KEY, EXPECTED))?];
@@ -132,7 +144,10 @@ impl SealingKeys {
             let old = old_keys(&secret);
             keys.extend(old.ok_or_else(|| malformed(credentials, OLD_KEYS, EXPECTED_OLD))?);
         }
-        Ok(Self::new(keys.iter().map(|key| &**key)))
+        let salt = Salt::read(state);
+        let salted: Vec<_> =
+            salt.iter().flat_map(|salt| keys.iter().map(|key| salt.mix(key))).collect();
+        Ok(Self::new(salted.iter().chain(&keys).map(|key| &**key)))
     }
 
     /// The first one seals.
@@ -203,6 +218,72 @@ impl SealingKeys {
     #[cfg(test)]
     pub(super) fn of(bytes: &[u8]) -> Self {
         Self(Arc::new(bytes.iter().map(|byte| SealingKey::new(&[*byte; KEY_BYTES])).collect()))
+    }
+}
+
+/// What the kiosk itself adds to its keys: destroyed, nothing that was sealed with it opens any more,
+/// whoever has the credentials.
+pub struct Salt(KeyBytes);
+
+impl Salt {
+    /// The state folder's, where it has one that is whole.
+    fn read(state: &Path) -> Option<Self> {
+        let path = state.join(SALT);
+        match fs::read(&path).map(Zeroizing::new) {
+            Ok(bytes) => match bytes.as_slice().try_into() {
+                Ok(bytes) => Some(Self(Zeroizing::new(bytes))),
+                Err(_) => {
+                    log::error!(
+                        "{} is damaged: what was sealed with it does not open",
+                        path.display()
+                    );
+                    None
+                }
+            },
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    log::error!("cannot read {}: {error}", path.display());
+                }
+                None
+            }
+        }
+    }
+
+    /// Sees that the state folder has one. When it returns, it is on the disk.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub fn make(state: &Path) -> io::Result<()> {
+        let path = state.join(SALT);
+        if Self::read(state).is_some() {
+            return Ok(());
+        }
+        if path.exists() {
+            // What it was may be of use to somebody.
+            fs::rename(&path, path.with_extension("damaged"))?;
+        }
+        DirBuilder::new().recursive(true).mode(0o700).create(state)?;
+        let mut salt = Zeroizing::new([0; KEY_BYTES]);
+        getrandom::fill(&mut *salt).map_err(io::Error::other)?;
+        let new = state.join(format!("{SALT}.{}", std::process::id()));
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        file.write_all(&*salt)?;
+        file.sync_all()?;
+        // Another program may have made one meanwhile, and sealed with it.
+        match renameat_with(CWD, &new, CWD, &path, RenameFlags::NOREPLACE) {
+            Ok(()) => {}
+            Err(Errno::EXIST) => fs::remove_file(&new)?,
+            Err(error) => return Err(error.into()),
+        }
+        File::open(state)?.sync_all()
+    }
+
+    /// A key that is made of that one and this.
+    fn mix(&self, key: &KeyBytes) -> KeyBytes {
+        let mixed =
+            Sha256::new().chain_update(SALT_DOMAIN).chain_update(&*self.0).chain_update(&**key);
+        Zeroizing::new(mixed.finalize().into())
     }
 }
 
@@ -281,7 +362,7 @@ mod tests {
         for (name, content) in files {
             fs::write(folder.path().join(name), content).unwrap();
         }
-        SealingKeys::load(&Credentials::new(Some(folder.path())))
+        SealingKeys::load(&Credentials::new(Some(folder.path())), folder.path())
     }
 
     fn sealed(keys: &SealingKeys) -> Vec<u8> {

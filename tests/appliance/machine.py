@@ -20,7 +20,7 @@ PACKAGE = {
     "usr/lib/systemd/journald.conf.d/cic-kiosk.conf": UNITS / "journald.conf.d/cic-kiosk.conf",
     "usr/lib/udev/rules.d/60-cic-kiosk.rules": UNITS / "udev/60-cic-kiosk.rules",
     "etc/cic-kiosk/config.toml": UNITS / "config.toml",
-    **{f"usr/lib/systemd/system/{unit.name}": unit for unit in UNITS.glob("cic-kiosk*.s*")},
+    **{f"usr/lib/systemd/system/{unit.name}": unit for unit in UNITS.glob("cic-kiosk*.*")},
     **{f"usr/share/cic-kiosk/models/{path.name}": path for path in (ROOT / "models").glob("*.onnx")},
     "usr/share/cic-kiosk/models/manifest.toml": ROOT / "models/manifest.toml",
 }

@@ -138,6 +138,9 @@ class Listener:
         self.presence: list[dict] = []
         self.telemetry: list[dict] = []
         self.reported: list[dict] = []
+        # What the kiosk said of commands, and parts of what they asked for, by `sender/id`.
+        self.commands: dict[str, list[dict]] = defaultdict(list)
+        self.parts: dict[str, dict[int, bytes]] = defaultdict(dict)
         self.strange: list[str] = []
         self.subscribed = threading.Event()
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="branch-system", clean_session=False)
@@ -167,6 +170,9 @@ class Listener:
         kind = message.topic.split("/", 4)[4]
         if kind == "config/desired":
             return
+        if kind.startswith("command/"):
+            self._take_down_command(kind.removeprefix("command/"), message)
+            return
         if not kind.startswith("result/"):
             said = json.loads(message.payload)
             if (wrong := asyncapi.mistake(kind, said)) or message.qos != 1:
@@ -176,6 +182,23 @@ class Listener:
         else:
             assert message.topic.startswith(RESULTS) and message.qos == 1 and not message.retain
             self.results[message.topic.removeprefix(RESULTS)].append(message.payload)
+
+    def _take_down_command(self, command: str, message: mqtt.MQTTMessage):
+        command, _, part = command.partition("/part/")
+        if part:
+            assert message.qos == 1 and not message.retain
+            self.parts[command][int(part)] = message.payload
+            return
+        try:
+            said = json.loads(message.payload)
+            status = said["status"]
+        except (ValueError, LookupError, TypeError):
+            return
+        # Anything else was given by whoever tests.
+        if status in ("executing", "successful", "failed") and "kind" in said or "code" in said:
+            if wrong := asyncapi.mistake("command/{sender}/{id}", said):
+                self.strange.append(f"{message.topic}: {wrong}")
+            self.commands[command].append(said)
 
     def desire(self, whom: str, version: int, **settings: dict):
         """Publishes settings that are wanted of this kiosk, of its branch's kiosks, or of all."""

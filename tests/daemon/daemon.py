@@ -26,6 +26,12 @@ DEAD_LETTERS = "cic_outbox_dead"
 READY = re.compile(r"ready(?:: http (https?://\S+))?\n")
 
 
+def as_toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {as_toml(of)}" for key, of in value.items()) + " }"
+    return json.dumps(value)
+
+
 class Submitted(NamedTuple):
     """What `submit` came to: its exit status, scan id by file, and what it complained of."""
 
@@ -78,7 +84,7 @@ class Daemon(Server):
         for section, values in settings.items():
             self.settings.setdefault(section, {}).update(values)
         sections = (
-            f"[{section}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+            f"[{section}]\n" + "".join(f"{key} = {as_toml(value)}\n" for key, value in values.items())
             for section, values in self.settings.items()
         )
         self.config.write_text("\n".join(sections), encoding="utf-8")

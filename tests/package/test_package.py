@@ -80,7 +80,7 @@ def test_it_has_what_a_kiosk_needs_at_the_places_that_the_configuration_names(pa
     config = tomllib.loads((package.root / "etc/cic-kiosk/config.toml").read_text())
     for key in "models", "onnxruntime":
         assert (package.root / config["reading"][key].lstrip("/")).exists(), key
-    for unit in "cic-kiosk.service", "cic-kiosk-worker.socket", "cic-kiosk-worker@.service", "cic-kiosk-confirm.service":
+    for unit in "cic-kiosk.service", "cic-kiosk-worker.socket", "cic-kiosk-worker@.service", "cic-kiosk-reboot.path", "cic-kiosk-confirm.service":
         assert (package.root / "usr/lib/systemd/system" / unit).exists(), unit
     for folder in "sysusers.d", "tmpfiles.d", "systemd/journald.conf.d":
         assert (package.root / "usr/lib" / folder / "cic-kiosk.conf").exists(), folder

@@ -25,7 +25,7 @@ impl Hot {
         }
         let credentials = place.path().join("credentials");
         fs::write(credentials.join("outbox-key"), [7; 32]).unwrap();
-        let keys = SealingKeys::load(&Credentials::new(Some(&credentials))).unwrap();
+        let keys = SealingKeys::load(&Credentials::new(Some(&credentials)), &credentials).unwrap();
         let limits = config::Outbox {
             max_entries: entries.try_into().unwrap(),
             min_free_bytes: 0,

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use cic_kiosk::config::Config;
@@ -24,8 +25,8 @@ pub fn checks(config: &Arc<Config>) -> Vec<Check> {
         ("cloud-secret", config.cloud.enabled, "the api_secret of the cloud service", is_line),
     ];
     let credentials = Credentials::new(config.kiosk.credentials.as_deref());
-    let of = credentials.clone();
-    let mut checks = vec![Check::blocking("outbox-key", move || outbox_key(&of))];
+    let (of, state) = (credentials.clone(), config.kiosk.state.clone());
+    let mut checks = vec![Check::blocking("outbox-key", move || outbox_key(&of, &state))];
     checks.extend(needed.map(|(name, is_needed, what, form)| {
         let credentials = credentials.clone();
         Check::blocking(name, move || {
@@ -39,8 +40,8 @@ pub fn checks(config: &Arc<Config>) -> Vec<Check> {
     checks
 }
 
-fn outbox_key(credentials: &Credentials) -> Finding {
-    match SealingKeys::load(credentials) {
+fn outbox_key(credentials: &Credentials, state: &Path) -> Finding {
+    match SealingKeys::load(credentials, state) {
         Err(error) => Finding::fault(
             error.to_string(),
             "`cic-kiosk outbox key` makes one; where something waits in the outbox, find the old one",

@@ -33,7 +33,7 @@ fn outbox(config: &Config) -> Finding {
         format!("{documents} documents to read, {results} results to deliver, {dead} dead letters");
     let credentials = Credentials::new(config.kiosk.credentials.as_deref());
     // Whether there is a key, another check says.
-    if let Ok(keys) = SealingKeys::load(&credentials) {
+    if let Ok(keys) = SealingKeys::load(&credentials, &config.kiosk.state) {
         let without = count(&|entry| keys.ids().all(|key| key.to_string() != entry.key));
         if without > 0 {
             return Finding::fault(

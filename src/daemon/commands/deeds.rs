@@ -1,5 +1,6 @@
 //! What is done for each kind of command.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,6 +13,8 @@ use tokio::time::{sleep, timeout};
 
 use super::{Ask, Report, lock};
 use crate::capture::{Order, Source, Sources};
+use crate::daemon::configuration::Configuring;
+use crate::daemon::figures::Figures;
 use crate::daemon::models::Models;
 use crate::daemon::reload::Control;
 use crate::daemon::systemd;
@@ -42,8 +45,14 @@ pub struct Deeds {
     pub asks: mpsc::Sender<Ask>,
     /// Keeps what outlives a restart.
     pub commands: Arc<Mutex<Commands>>,
+    /// Has the settings from afar.
+    pub(in crate::daemon) configuring: Configuring,
     /// Changes settings.
     pub control: Control,
+    /// What the doctor is to be called with.
+    pub doctor: Vec<OsString>,
+    /// How the kiosk does.
+    pub figures: Figures,
     /// The panel's light.
     pub identify: Identify,
     /// Packages of models.
@@ -74,9 +83,13 @@ impl Deeds {
             Task::Selftest => self.test_models().await,
             Task::ModelUpdate(update) => self.update_models(update, report).await,
             Task::ModelRollback => self.roll_models_back().await,
-            Task::Diagnostics | Task::Log(..) | Task::Wipe | Task::ConfigRollback => {
-                Err(Failure::new(Code::UnknownKind, "this kiosk's program cannot do that yet"))
-            }
+            Task::Diagnostics => self.diagnostics(&begun.address, &report).await,
+            Task::Log(since, until) => self.log(&begun.address, since, until, &report).await,
+            Task::Wipe => self.wipe().await,
+            Task::ConfigRollback => match self.configuring.go_back().await {
+                Ok(versions) => Ok(json!({"configuration": versions})),
+                Err(reason) => Err(Failure::new(Code::Unavailable, reason)),
+            },
         }
     }
 
@@ -129,6 +142,16 @@ impl Deeds {
         may_end()?;
         self.be_heard().await;
         self.ask(Ask::End).await;
+        std::future::pending().await
+    }
+
+    /// The next start of the program does it, before it does anything else, and says so: what it has
+    /// in memory is gone by then.
+    async fn wipe(&self) -> Result<Json, Failure> {
+        may_end()?;
+        log::warn!("all papers and results are erased, as a command orders");
+        self.be_heard().await;
+        self.ask(Ask::EndAtOnce).await;
         std::future::pending().await
     }
 

@@ -3,9 +3,12 @@
 //! What is decided about them, and kept, is [`crate::fleet::commands`]; what is done is [`deeds`].
 
 mod deeds;
+mod diagnostics;
+mod journal;
 mod models;
 mod parts;
 
+use std::ffi::OsString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +20,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::configuration::Configuring;
 use super::figures::Figures;
 use super::models::Models;
 use super::supervisor::{Failure as Fault, Pulse};
@@ -63,6 +67,8 @@ impl Daemon {
         sources: Sources,
         identify: Identify,
         models: Models,
+        configuring: Configuring,
+        doctor: Vec<OsString>,
         asks: mpsc::Sender<Ask>,
     ) {
         let told = lock(&self.commands).told();
@@ -72,7 +78,10 @@ impl Daemon {
         let deeds = Deeds {
             asks,
             commands: Arc::clone(&self.commands),
+            configuring,
             control: self.control.clone(),
+            doctor,
+            figures: figures.clone(),
             identify,
             models,
             post: self.post.clone(),

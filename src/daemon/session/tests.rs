@@ -35,7 +35,8 @@ impl Fixture {
         config.capture.idle_seconds = idle_seconds.try_into().unwrap();
         config.outbox.min_free_bytes = 0;
         fs::write(folder.path().join("outbox-key"), fresh_key().unwrap().as_str()).unwrap();
-        let keys = SealingKeys::load(&Credentials::new(Some(folder.path()))).unwrap();
+        let keys =
+            SealingKeys::load(&Credentials::new(Some(folder.path())), folder.path()).unwrap();
         let outbox = Outbox::open(folder.path(), keys, config.outbox.clone()).unwrap();
         let reader = Arc::new(Reader::new(&config));
         let settings = watch::Sender::new(Arc::new(config));

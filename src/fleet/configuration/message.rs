@@ -230,6 +230,8 @@ pub enum Code {
     Unreachable,
     /// The program could not be started with it: the settings before it are in force again.
     NotStarted,
+    /// A command took it back: the settings before it are in force again.
+    RolledBack,
 }
 
 impl Refusal {

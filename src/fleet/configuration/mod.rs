@@ -7,6 +7,7 @@
 //!   settings or the new ones are there.
 //! - Settings with which the broker is not reached, or the program not started, give way to those
 //!   before them, and are not tried again under the same version.
+//! - Whoever may order it can have what was in force before the last change back, once.
 //! - What may not come from afar ([`rules`]) does not, even where it once could: it is judged again
 //!   at each start, and whenever the kiosk's own settings change.
 //!
@@ -129,6 +130,38 @@ impl Configuration {
         self.apply_or_log(apply);
     }
 
+    /// What was in force before the last message that was taken over is again; that is not tried
+    /// again under its version.
+    ///
+    /// # Errors
+    /// Why it is not, and nothing was changed.
+    pub fn go_back(&mut self, here: &Config, apply: Apply) -> Result<(), Refusal> {
+        let no = |reason: &str| Err(Refusal::new(Code::NotApplied, reason));
+        if self.must_reach() {
+            return no("settings are on trial: they are taken back if the broker is not reached");
+        }
+        let Some(levels) = self.kept.previous.clone().filter(|it| *it != self.kept.levels) else {
+            return no("there are none before those that are in force");
+        };
+        let old = over(here, &self.kept.levels, 0).unwrap_or_else(|_| here.clone());
+        let new = over(here, &levels, 0)?;
+        let reason = "a command took it back; publish it again under a higher version";
+        let mut tried = self.kept.tried.clone();
+        let left = self.kept.levels.differing(&levels);
+        for (level, version) in &left {
+            let refusal = Refusal::new(Code::RolledBack, reason);
+            tried.set(*level, Some(Refusal { version: Some(*version), ..refusal }));
+        }
+        let kept = Kept { levels, previous: None, tried, trial: None };
+        self.try_out(kept, new.mqtt != old.mqtt, apply)?;
+        for (level, version) in left {
+            log::warn!("settings from afar ({}, version {version}): {reason}", level.name());
+            self.refused.set(level, self.kept.tried.get(level).cloned());
+        }
+        self.anomalies.count("configurations_rolled_back");
+        Ok(())
+    }
+
     /// The kiosk's own settings have changed.
     pub fn fit_again(&mut self, here: &Config, apply: Apply) {
         let before = self.kept.levels.clone();
@@ -218,7 +251,13 @@ impl Configuration {
         levels.set(level, Some(desired));
         let new = over(here, &levels, version)?;
         let old = over(here, &self.kept.levels, version).unwrap_or_else(|_| here.clone());
-        self.try_out(level, levels, new.mqtt != old.mqtt, apply)
+        let kept = Kept {
+            levels,
+            previous: Some(self.kept.levels.clone()),
+            tried: self.kept.tried.with(level, None),
+            trial: None,
+        };
+        self.try_out(kept, new.mqtt != old.mqtt, apply)
             .map_err(|refusal| Refusal { version: Some(version), ..refusal })?;
         self.refused.set(level, None);
         log::info!("settings from afar ({}, version {version}) are taken over", level.name());
@@ -227,13 +266,7 @@ impl Configuration {
 
     /// Keeps the new settings, takes them over, and remembers what was before until they have shown
     /// what they have to.
-    fn try_out(
-        &mut self,
-        level: Level,
-        levels: Levels<Desired>,
-        reach: bool,
-        apply: Apply,
-    ) -> Result<(), Refusal> {
+    fn try_out(&mut self, kept: Kept, reach: bool, apply: Apply) -> Result<(), Refusal> {
         let before = self.kept.clone();
         // What was before the first of several that have shown nothing yet.
         let mut trial = self
@@ -244,9 +277,7 @@ impl Configuration {
         // What is known of a restart is known when they are taken over: until then, it is needed.
         (trial.reach, trial.start) = (trial.reach || reach, true);
         let is_pending = before.trial.as_ref().is_some_and(|trial| trial.start);
-        self.kept.levels = levels;
-        self.kept.trial = Some(trial);
-        self.kept.tried.set(level, None);
+        self.kept = Kept { trial: Some(trial), ..kept };
         let stored = self.store.save(&self.kept).map_err(|error| {
             let reason = format!("the kiosk's disk does not take it: {error}");
             Refusal::new(Code::NotStored, reason)

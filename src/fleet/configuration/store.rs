@@ -38,6 +38,17 @@ impl<T> Levels<T> {
         }
     }
 
+    /// The same with another thing for a level.
+    #[must_use]
+    pub fn with(&self, level: Level, it: Option<T>) -> Self
+    where
+        T: Clone,
+    {
+        let mut with = self.clone();
+        with.set(level, it);
+        with
+    }
+
     /// Changes what there is for a level.
     pub fn set(&mut self, level: Level, it: Option<T>) {
         match level {
@@ -63,6 +74,13 @@ impl Levels<Desired> {
             }
         }
         merged
+    }
+
+    /// Levels, and their versions, that the others have otherwise or not at all.
+    pub fn differing(&self, others: &Self) -> Vec<(Level, u64)> {
+        let differs = |level: &Level| self.get(*level) != others.get(*level);
+        let version = |level: Level| Some((level, self.get(level)?.version));
+        Level::ALL.into_iter().filter(differs).filter_map(version).collect()
     }
 
     /// Which these are.
@@ -91,6 +109,8 @@ pub struct Trial {
 pub struct Kept {
     /// What was taken over.
     pub levels: Levels<Desired>,
+    /// What was in force before that, until somebody went back to it.
+    pub previous: Option<Levels<Desired>>,
     /// If it has yet to show something.
     pub trial: Option<Trial>,
     /// What was tried and did not do: it stands retained at the broker, and comes again.
@@ -159,7 +179,8 @@ mod tests {
         let store = Store::new(folder.path());
         assert_eq!(store.load(), Kept::default());
         let trial = Trial { before: levels(), reach: true, start: false, starts: 2 };
-        let kept = Kept { levels: levels(), trial: Some(trial), tried: Levels::default() };
+        let previous = Some(Levels::default());
+        let kept = Kept { levels: levels(), previous, trial: Some(trial), ..Kept::default() };
         store.save(&kept).unwrap();
         assert_eq!(store.load(), kept);
     }

@@ -53,6 +53,15 @@ impl Kiosk {
         self.take(level, &format!("{{\"version\":{version},\"settings\":{settings}}}"))
     }
 
+    fn go_back(&mut self) -> Result<(), Refusal> {
+        let mut back = Ok(());
+        self.change(|it, here, apply| {
+            back = it.go_back(here, apply);
+            back.is_ok()
+        });
+        back
+    }
+
     fn roll_back(&mut self) {
         self.change(|it, _, apply| {
             it.roll_back(apply);
@@ -111,6 +120,38 @@ fn what_comes_twice_late_or_out_of_order_changes_nothing_and_is_answered() {
     assert_eq!(kiosk.report(Level::Kiosk), LevelReport { version: Some(5), refused: None });
     assert!(kiosk.desire(Level::Kiosk, 6, "{}"));
     assert_eq!(kiosk.in_force(), Table::new());
+}
+
+#[test]
+fn what_was_before_the_last_change_can_be_had_back_once_and_is_not_given_way_to_again() {
+    let mut kiosk = Kiosk::new();
+    assert!(kiosk.go_back().is_err());
+    kiosk.desire(Level::Kiosk, 1, ASKS);
+    kiosk.desire(Level::Branch, 4, "{\"capture\":{\"idle_seconds\":5}}");
+    kiosk.desire(Level::Kiosk, 2, "{\"capture\":{\"asks\":9}}");
+    kiosk.go_back().unwrap();
+    assert_eq!(kiosk.in_force(), "[capture]\nasks = 7\nidle_seconds = 5".parse().unwrap());
+    assert_eq!(kiosk.report(Level::Kiosk).version, Some(1));
+    assert_eq!(kiosk.code(Level::Kiosk), Some(Code::RolledBack));
+    // It is still desired, and comes again; after a restart, too.
+    kiosk.desire(Level::Kiosk, 2, "{\"capture\":{\"asks\":9}}");
+    assert_eq!(kiosk.restart().capture.asks, 7);
+    kiosk.desire(Level::Kiosk, 2, "{\"capture\":{\"asks\":9}}");
+    assert_eq!(kiosk.code(Level::Kiosk), Some(Code::RolledBack));
+    assert!(kiosk.go_back().is_err(), "what was before that is not known");
+    kiosk.desire(Level::Kiosk, 3, "{\"capture\":{\"asks\":8}}");
+    assert_eq!(kiosk.report(Level::Kiosk), LevelReport { version: Some(3), refused: None });
+}
+
+#[test]
+fn going_back_to_another_broker_is_a_trial() {
+    let mut kiosk = Kiosk::new();
+    kiosk.desire(Level::Kiosk, 1, OTHER);
+    kiosk.configuration.reached();
+    kiosk.configuration.started();
+    kiosk.go_back().unwrap();
+    assert!(kiosk.configuration.must_reach());
+    assert!(kiosk.go_back().is_err());
 }
 
 #[test]

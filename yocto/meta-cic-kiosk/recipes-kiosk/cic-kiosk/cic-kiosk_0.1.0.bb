@@ -49,7 +49,7 @@ do_install:append() {
     install -d ${D}${sysconfdir}/cic-kiosk ${D}${systemd_system_unitdir} ${D}${systemd_unitdir}/journald.conf.d \
         ${D}${nonarch_libdir}/sysusers.d ${D}${nonarch_libdir}/tmpfiles.d ${D}${nonarch_base_libdir}/udev/rules.d
     install -m 0644 ${S}/systemd/config.toml ${D}${sysconfdir}/cic-kiosk
-    install -m 0644 ${S}/systemd/*.service ${S}/systemd/*.socket ${D}${systemd_system_unitdir}
+    install -m 0644 ${S}/systemd/*.path ${S}/systemd/*.service ${S}/systemd/*.socket ${D}${systemd_system_unitdir}
     install -m 0644 ${S}/systemd/journald.conf.d/*.conf ${D}${systemd_unitdir}/journald.conf.d
     install -m 0644 ${S}/systemd/sysusers.d/*.conf ${D}${nonarch_libdir}/sysusers.d
     install -m 0644 ${S}/systemd/tmpfiles.d/*.conf ${D}${nonarch_libdir}/tmpfiles.d
@@ -87,8 +87,8 @@ SYSTEMD_SERVICE:${PN}-appliance = "cic-kiosk-confirm.service"
 
 # /var outlives the system that wrote it: the next one must know its owner by the same number.
 USERADD_PACKAGES = "${PN}"
-GROUPADD_PARAM:${PN} = "--system --gid 960 cic-kiosk; --system --gid 961 gpio"
-USERADD_PARAM:${PN} = "--system --uid 960 --gid cic-kiosk --groups video,gpio --home-dir ${localstatedir}/lib/cic-kiosk \
+GROUPADD_PARAM:${PN} = "--system --gid 960 cic-kiosk; --system --gid 961 gpio; --system systemd-journal"
+USERADD_PARAM:${PN} = "--system --uid 960 --gid cic-kiosk --groups video,gpio,systemd-journal --home-dir ${localstatedir}/lib/cic-kiosk \
     --no-create-home --shell ${base_sbindir}/nologin cic-kiosk"
 
 # There is no ONNX Runtime for smaller machines.
