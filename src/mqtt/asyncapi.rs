@@ -109,6 +109,17 @@ fn asyncapi() -> Value {
                 "parameters": command_parameters(&[("n", "which part, from 0")]),
                 "messages": {"part": {"$ref": "#/components/messages/part"}},
             },
+            "package": {
+                "address": "cic/v1/_all/_all/package/{sha256}/{n}",
+                "description": "A chunk of a package of models, retained: 48 KiB as they are, the \
+                                last one what is left. A kiosk listens to one at a time, when a \
+                                command has told it of the package.",
+                "parameters": parameters(&[
+                    ("sha256", "the package's SHA-256, in hexadecimal"),
+                    ("n", "which chunk, from 0"),
+                ]),
+                "messages": {"package": {"$ref": "#/components/messages/package"}},
+            },
         },
         "operations": {
             "publishResult": operation("result", false, "A document was read"),
@@ -119,6 +130,7 @@ fn asyncapi() -> Value {
             "receiveCommand": heard("command", "Something is ordered of the kiosk"),
             "publishCommand": operation("command", true, "What became of it"),
             "publishPart": operation("part", false, "A part of what was asked for"),
+            "receivePackage": heard("package", "A chunk of a package of models"),
         },
         "components": {
             "messages": {
@@ -131,6 +143,12 @@ fn asyncapi() -> Value {
                 "part": {
                     "name": "part",
                     "summary": "A part of what a command asked for",
+                    "contentType": "application/octet-stream",
+                    "payload": {"type": "string", "format": "binary"},
+                },
+                "package": {
+                    "name": "package",
+                    "summary": "A chunk of a package of models",
                     "contentType": "application/octet-stream",
                     "payload": {"type": "string", "format": "binary"},
                 },

