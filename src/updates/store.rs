@@ -262,10 +262,20 @@ impl Held {
     /// Puts a package in force, on trial.
     pub fn switch(&self, version: Version, is_older: bool) -> io::Result<InForce> {
         self.change(|now| {
-            // What is on trial itself, and failed, is not what to go back to.
-            let before = now.trial.as_ref().map_or(now.record, |trial| trial.before);
-            now.previous = now.current.replace(version);
-            now.previous_is_older = std::mem::replace(&mut now.is_older, is_older);
+            // Who has not proven itself is nothing to go back to: what was there before it is.
+            let before = match &now.trial {
+                Some(trial) => trial.before,
+                None => {
+                    now.previous = now.current;
+                    now.previous_is_older = now.is_older;
+                    now.record
+                }
+            };
+            if now.previous == Some(version) {
+                now.previous = None;
+            }
+            now.current = Some(version);
+            now.is_older = is_older;
             now.trial = Some(Trial { before: before.recent(), ..Trial::default() });
             now.record = Record::default();
             now.failed.retain(|it| it.version != version);
@@ -386,6 +396,13 @@ mod tests {
             version
         }
 
+        /// The same, and it has proven itself.
+        fn prove(&self, version: &str) -> Version {
+            let version = self.install(version);
+            self.store.hold().unwrap().change(|now| now.trial = None).unwrap();
+            version
+        }
+
         fn begin(&self, installed: &str) -> Begun {
             let program = "0.1.0".parse().unwrap();
             self.store.begin(installed.parse().ok(), program)
@@ -400,7 +417,8 @@ mod tests {
     fn package_is_in_force_from_the_switch_on_and_the_one_before_stays() {
         let fixture = Fixture::new();
         assert_eq!(fixture.begun(), None);
-        let [one, two, three] = ["1.0.0", "1.1.0", "1.2.0"].map(|it| fixture.install(it));
+        let [one, two] = ["1.0.0", "1.1.0"].map(|it| fixture.prove(it));
+        let three = fixture.install("1.2.0");
         assert_eq!(fixture.begun(), Some(three));
         assert_eq!(fixture.store.packages(), [two, three], "{one} is nobody's any more");
         let back = fixture.store.hold().unwrap().roll_back("why not").unwrap();
@@ -411,6 +429,17 @@ mod tests {
         fixture.store.hold().unwrap().roll_back("again").unwrap();
         assert_eq!(fixture.begun(), None);
         assert!(matches!(fixture.store.hold().unwrap().roll_back(""), Err(Refusal::Nothing)));
+    }
+
+    #[test]
+    fn package_that_has_not_proven_itself_is_nothing_to_go_back_to() {
+        let fixture = Fixture::new();
+        let one = fixture.prove("1.0.0");
+        fixture.install("1.1.0");
+        fixture.install("1.2.0");
+        let back = fixture.store.hold().unwrap().roll_back("worse").unwrap();
+        assert_eq!((back.current, back.previous), (Some(one), None));
+        assert_eq!(fixture.begun(), Some(one));
     }
 
     #[test]
@@ -428,7 +457,8 @@ mod tests {
     #[test]
     fn damaged_package_is_left_for_the_one_before_and_that_for_the_installed_models() {
         let fixture = Fixture::new();
-        let [one, two] = ["1.0.0", "1.1.0"].map(|it| fixture.install(it));
+        let one = fixture.prove("1.0.0");
+        let two = fixture.install("1.1.0");
         fs::write(fixture.store.models(two).join("manifest.toml"), b"abd").unwrap();
         assert_eq!(fixture.begun(), Some(one));
         fs::remove_file(fixture.store.package(one).join(FIRST)).unwrap();

@@ -81,14 +81,15 @@ def test_package_is_tried_put_in_force_and_left_again(kiosk, office, good):
     reads(kiosk)
     newer = office.make("1.10.0", key="next")
     installed(kiosk, newer.file)
-    assert (in_force(kiosk)["current"], in_force(kiosk)["previous"]) == ("1.10.0", "1.2.0")
+    # The first one has not proven itself: it is nothing to go back to.
+    assert (in_force(kiosk)["current"], in_force(kiosk)["previous"]) == ("1.10.0", None)
     assert model(kiosk, "rollback").returncode == 0
-    assert in_force(kiosk)["current"] == "1.2.0"
+    assert in_force(kiosk)["current"] is None
     reads(kiosk)
     refused = model(kiosk, "install", newer.file)
     assert refused.returncode == 1 and "did not do" in refused.stderr
     installed(kiosk, newer.file, "--allow-older")
-    assert model(kiosk, "rollback").returncode == 0 and model(kiosk, "rollback").returncode == 0
+    assert model(kiosk, "rollback").returncode == 0
     assert in_force(kiosk)["current"] is None
     nothing = model(kiosk, "rollback")
     assert nothing.returncode == 1 and "none to go back to" in nothing.stderr
