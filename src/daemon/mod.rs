@@ -100,10 +100,11 @@ pub fn run(
     let here = load()?;
     let topics = topics(&here)?;
     let state = here.kiosk.state.clone();
-    reading::check(&here.reading)?;
-    let credentials = Credentials::new(here.kiosk.credentials.as_deref());
+    // Before anything that may keep the program from starting.
     let kept = Kept::load(&state);
     let wiped = kept.must_wipe().then(|| wiped(&state, &here)).transpose()?;
+    reading::check(&here.reading)?;
+    let credentials = Credentials::new(here.kiosk.credentials.as_deref());
     Salt::make(&state).map_err(|error| format!("{}: {error}", state.display()))?;
     let keys = SealingKeys::load(&credentials, &state)?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;

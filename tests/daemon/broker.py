@@ -192,10 +192,10 @@ class Listener:
         try:
             said = json.loads(message.payload)
             status = said["status"]
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             return
         # Anything else was given by whoever tests.
-        if status in ("executing", "successful", "failed") and "kind" in said or "code" in said:
+        if status in ("executing", "successful", "failed") and said.keys() & {"kind", "code"}:
             if wrong := asyncapi.mistake("command/{sender}/{id}", said):
                 self.strange.append(f"{message.topic}: {wrong}")
             self.commands[command].append(said)

@@ -4,9 +4,11 @@ import hashlib
 import io
 import json
 import random
+import sqlite3
 import subprocess
 import sys
 import tarfile
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -227,14 +229,12 @@ def test_end_that_the_broker_did_not_hear_of_is_told_on_the_next_connection(desk
     command_id = operator.give("diagnostics")
     begun(operator, command_id)
     branch.gate.set(Fault.REFUSED)
-    branch.gate.cut()
-    # The kiosk is away; somebody who may write there says something else.
     until(lambda: branch.listener.presence[-1]["status"] == "offline")
-    branch.gate.set(None)
+    branch.gate.heal()
     operator.whole(command_id, patience=3 * PATIENCE)
 
 
-def test_commands_that_came_while_the_kiosk_was_away_are_all_answered_and_in_order(open_desk):
+def test_commands_that_came_while_the_kiosk_was_away_are_all_answered(open_desk):
     branch, operator, env = open_desk()
     guest = Operator(branch.listener, "guest")
     at = datetime.now(timezone.utc) - timedelta(minutes=2)
@@ -379,9 +379,10 @@ def test_reboot_that_nobody_heeds_has_failed_and_is_taken_back(desk):
     assert not (branch.kiosk.folder / "reboot").exists()
 
 
-def test_cloud_is_turned_off_for_good_and_on_only_where_the_kiosk_lets_it_be(open_desk, tmp_path):
-    consent = {"enabled": True, "hosts": ["127.0.0.1"], "address": "https://127.0.0.1:1", "consent": "a contract"}
-    branch, operator, env = open_desk(cloud=consent)
+def test_cloud_is_turned_off_for_good_and_on_only_where_the_kiosk_lets_it_be(open_desk, tmp_path, authority):
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    place = {"hosts": ["127.0.0.1"], "address": "https://127.0.0.1:1", "authorities": str(tmp_path / "ca.pem")}
+    branch, operator, env = open_desk(cloud={"enabled": True, "consent": "a contract", **place})
     branch.kiosk.give_credential("cloud-key", "a-key-for-the-cloud-service")
     branch.kiosk.give_credential("cloud-secret", "a-secret-for-the-cloud-service")
     branch.kiosk.start(**env)
@@ -428,8 +429,10 @@ def test_wipe_erases_all_papers_and_the_kiosk_works_on_empty(desk, new_papers):
     dropped = kiosk.drop(papers[2])
     until(lambda: list((kiosk.inbox / "done").glob("*")))
     seen = set(branch.listener.results)
+    copy = branch.kiosk.folder / "copy.sqlite"
+    with closing(sqlite3.connect(kiosk.outbox_file)) as outbox, closing(sqlite3.connect(copy)) as into:
+        outbox.backup(into)
     command_id = operator.give("wipe", kiosk="kiosk-1")
-    copy = kiosk.outbox_file.read_bytes()
     begin_again(branch, env)
     assert operator.result(command_id)["files"] >= 2
     assert not kiosk.waiting() and not list((kiosk.inbox / "done").glob("*")) and not dropped.exists()
@@ -437,7 +440,7 @@ def test_wipe_erases_all_papers_and_the_kiosk_works_on_empty(desk, new_papers):
     assert kiosk.stop() == 0
     for path in kiosk.state.glob("outbox.sqlite*"):
         path.unlink()
-    kiosk.outbox_file.write_bytes(copy)
+    copy.rename(kiosk.outbox_file)
     for scan_id in lost:
         shown = kiosk.command("outbox", "show", scan_id, "--payload")
         assert shown.returncode != 0 and "key" in shown.stderr
@@ -449,7 +452,6 @@ def test_wipe_erases_all_papers_and_the_kiosk_works_on_empty(desk, new_papers):
 
 def test_wipe_is_finished_by_the_next_start_whenever_the_power_fails(desk, new_paper):
     branch, operator, env = desk
-    branch.gate.set(None)
     branch.listener.wait_for(branch.kiosk.scan(new_paper()))
     command_id = operator.give("wipe", kiosk="kiosk-1")
     begun(operator, command_id)

@@ -141,6 +141,9 @@ impl Commanding {
                     self.change(&pulse, move |it| it.finish(&address, outcome)).await?;
                 }
                 (address, progress) = got_on(&mut seen) => {
+                    if let Some(it) = &mut under_way {
+                        it.progress.mark_unchanged();
+                    }
                     self.change(&pulse, move |it| it.is_at(&address, progress)).await?;
                 }
             }
