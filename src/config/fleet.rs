@@ -36,8 +36,8 @@ pub struct Fleet {
     pub time_server: Option<String>,
     /// Who may order what with commands: names of senders, as the broker's rules know them, with
     /// lists of `scan`, `identify`, `reload`, `restart`, `reboot`, `diagnostics`, `log`, `cloud`,
-    /// `wipe` and `config-rollback`. Nobody may order anything by default; at most 16 senders.
-    #[serde(deserialize_with = "senders")]
+    /// `wipe`, `config-rollback`, `selftest`, `model-update` and `model-rollback`. Nobody may order
+    /// anything by default; at most 16 senders.
     pub senders: Senders,
 }
 
