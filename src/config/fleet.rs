@@ -38,6 +38,7 @@ pub struct Fleet {
     /// lists of `scan`, `identify`, `reload`, `restart`, `reboot`, `diagnostics`, `log`, `cloud`,
     /// `wipe`, `config-rollback`, `selftest`, `model-update` and `model-rollback`. Nobody may order
     /// anything by default; at most 16 senders.
+    #[serde(deserialize_with = "senders")]
     pub senders: Senders,
 }
 
