@@ -254,7 +254,7 @@ record=$checkout/$record_name
 # What decides what the tests come to: the program, how it is compiled and packed, and the tests.
 inputs() {
     cd "$checkout"
-    find Cargo.toml Cargo.lock .cargo src models/*.onnx models/manifest.toml packaging systemd scripts/onnxruntime.txt \
+    find Cargo.toml Cargo.lock .cargo src models/*.onnx models/manifest.toml models/golden packaging systemd scripts/onnxruntime.txt \
         scripts/{aarch64,deb,gpio-sim,kiosk*}.sh scripts/licences.py \
         tests/kiosk tests/data/reports tests/daemon/{broker,papers}.py tests/secrecy.py \
         -type f ! -path "$record_name" ! -path '*/__pycache__/*' ! -name '*.md' -print0 |

@@ -23,6 +23,7 @@ mod queue;
 mod reading;
 mod scan;
 mod signals;
+mod updates;
 mod worker;
 
 use std::process::ExitCode;

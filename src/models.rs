@@ -2,8 +2,11 @@
 //!
 //! Reads files for whoever builds an [`crate::engine::Engine`]; the engine itself reads none. A
 //! file whose checksum differs from the manifest's is refused: half an update must not read papers.
+//! Who may open no file is given them in memory.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -135,11 +138,37 @@ pub enum ModelsError {
     },
 }
 
-/// The manifest of a folder of models.
+/// Files by their names.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// The manifest of some models.
 #[derive(Clone, Debug)]
 pub struct Manifest {
-    folder: PathBuf,
+    place: Place,
     entries: Vec<Entry>,
+}
+
+/// Where the files are.
+#[derive(Clone, Debug)]
+enum Place {
+    Folder(PathBuf),
+    Memory(Files),
+}
+
+impl Place {
+    fn read(&self, name: &str) -> Result<Vec<u8>, ModelsError> {
+        let (path, read) = match self {
+            Self::Folder(folder) => {
+                let path = folder.join(name);
+                let read = fs::read(&path);
+                (path, read)
+            }
+            Self::Memory(files) => {
+                (name.into(), files.get(name).cloned().ok_or(io::ErrorKind::NotFound.into()))
+            }
+        };
+        read.map_err(|reason| ModelsError::File { path, reason })
+    }
 }
 
 /// How models are set up.
@@ -164,14 +193,26 @@ impl Default for ModelOptions {
 impl Manifest {
     /// Reads the manifest of a folder.
     pub fn open(folder: &Path) -> Result<Self, ModelsError> {
+        Self::of(Place::Folder(folder.to_owned()))
+    }
+
+    /// Reads the manifest among these files.
+    pub fn of_files(files: Files) -> Result<Self, ModelsError> {
+        Self::of(Place::Memory(files))
+    }
+
+    fn of(place: Place) -> Result<Self, ModelsError> {
         #[derive(Deserialize)]
         struct File {
             model: Vec<Entry>,
         }
-        let path = folder.join(MANIFEST);
+        let path = match &place {
+            Place::Folder(folder) => folder.join(MANIFEST),
+            Place::Memory(_) => MANIFEST.into(),
+        };
         let broken = |reason: String| ModelsError::Manifest { path: path.clone(), reason };
-        let text = fs::read_to_string(&path)
-            .map_err(|reason| ModelsError::File { path: path.clone(), reason })?;
+        let text = String::from_utf8(place.read(MANIFEST)?)
+            .map_err(|_| broken("it is no text".to_owned()))?;
         let file: File = toml::from_str(&text).map_err(|error| broken(error.to_string()))?;
         // A manifest comes with an update: it must not lead out of its folder.
         let outside =
@@ -179,7 +220,17 @@ impl Manifest {
         if let Some(entry) = file.model.iter().find(outside) {
             return Err(broken(format!("{:?} is no plain file name", entry.file)));
         }
-        Ok(Self { folder: folder.to_owned(), entries: file.model })
+        Ok(Self { place, entries: file.model })
+    }
+
+    /// The manifest and the files of the models in `precision`, checked against it.
+    pub fn files(&self, precision: Precision) -> Result<Files, ModelsError> {
+        let entries = self.entries.iter().filter(|entry| entry.precision == precision);
+        let mut files = entries
+            .map(|entry| Ok((entry.file.clone(), self.bytes(entry)?)))
+            .collect::<Result<Files, ModelsError>>()?;
+        files.insert(MANIFEST.to_owned(), self.place.read(MANIFEST)?);
+        Ok(files)
     }
 
     /// All models that are listed.
@@ -197,14 +248,16 @@ impl Manifest {
 
     /// The bytes of a model, checked against the manifest.
     pub fn bytes(&self, entry: &Entry) -> Result<Vec<u8>, ModelsError> {
-        let path = self.folder.join(&entry.file);
-        let bytes =
-            fs::read(&path).map_err(|reason| ModelsError::File { path: path.clone(), reason })?;
+        let bytes = self.place.read(&entry.file)?;
         let digest: String =
             Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         if digest.eq_ignore_ascii_case(&entry.sha256) {
             Ok(bytes)
         } else {
+            let path = match &self.place {
+                Place::Folder(folder) => folder.join(&entry.file),
+                Place::Memory(_) => entry.file.clone().into(),
+            };
             Err(ModelsError::Checksum { path })
         }
     }
@@ -289,6 +342,22 @@ mod tests {
         let manifest = Manifest::open(folder.path()).unwrap();
         let entry = manifest.entry(Kind::Detector, Precision::Int8).unwrap();
         assert_eq!(manifest.bytes(entry).unwrap(), b"abc");
+    }
+
+    #[test]
+    fn files_in_memory_are_read_as_those_of_a_folder_are() {
+        let folder = folder(MANIFEST_OF_ONE);
+        let manifest = Manifest::open(folder.path()).unwrap();
+        let files = manifest.files(Precision::Int8).unwrap();
+        assert_eq!(files.keys().collect::<Vec<_>>(), ["a.onnx", MANIFEST]);
+        let mut again = Manifest::of_files(files).unwrap();
+        assert_eq!(again.bytes(&again.entries()[0]).unwrap(), b"abc");
+        again.place = Place::Memory(Files::from([("a.onnx".to_owned(), b"ab".to_vec())]));
+        let entry = again.entries()[0].clone();
+        assert!(matches!(again.bytes(&entry), Err(ModelsError::Checksum { .. })));
+        again.place = Place::Memory(Files::new());
+        assert!(matches!(again.bytes(&entry), Err(ModelsError::File { .. })));
+        assert!(Manifest::of_files(Files::new()).is_err());
     }
 
     #[test]

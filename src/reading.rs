@@ -5,13 +5,16 @@
 //! - Where `reading.worker` is set, no byte of a document is decoded here: pictures and PDFs are
 //!   opened, judged, read and drawn by the worker. See [`crate::worker`].
 //! - Whichever it is, answers are the same, and who asks need not know.
+//! - Other models take the place of these from one document to the next: one in work is read to its
+//!   end with those that it was begun with.
 
 mod clock;
 mod local;
 mod pages;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use cic_kiosk::config::Config;
@@ -33,10 +36,11 @@ use crate::worker::{Client, Handle};
 /// Reads documents; one serves any number of tasks. Where it reads with a worker, it must be used
 /// within a runtime.
 pub struct Reader {
-    place: Place,
+    place: RwLock<Place>,
     threads: usize,
 }
 
+#[derive(Clone)]
 enum Place {
     Here(Arc<Local>),
     Worker(Arc<Client>),
@@ -74,8 +78,8 @@ pub enum Sheet {
 
 /// A page that was read ahead of its document, wherever that lies.
 pub enum Ahead {
-    /// In this process.
-    Here(Box<LocalAhead>),
+    /// In this process, by this one.
+    Here(Arc<Local>, Box<LocalAhead>),
     /// With the worker.
     There(Handle),
 }
@@ -83,17 +87,49 @@ pub enum Ahead {
 impl Reader {
     /// A reader as the configuration wants it. Models are loaded when they are first needed.
     pub fn new(config: &Config) -> Self {
-        let place = match &config.reading.worker {
-            None => Place::Here(Arc::new(Local::new(config))),
-            Some(socket) => Place::Worker(Arc::new(Client::new(socket, config))),
-        };
+        Self::with(config, None)
+    }
+
+    /// The same, with the models of this folder where there is one.
+    pub fn with(config: &Config, models: Option<&Path>) -> Self {
+        let place = RwLock::new(Place::of(config, models));
         Self { place, threads: local::threads(&config.reading) }
     }
 
     /// A reader that has documents read by others; it reads whole documents only.
     #[cfg(feature = "office")]
     pub fn queue(submitter: Arc<Submitter>) -> Self {
-        Self { place: Place::Queue(submitter), threads: AT_THE_QUEUE }
+        Self { place: RwLock::new(Place::Queue(submitter)), threads: AT_THE_QUEUE }
+    }
+
+    /// Always in a process of its own, whatever the configuration wants: for models of which nobody
+    /// knows yet what they do.
+    pub fn apart(config: &Config, models: Option<&Path>) -> Self {
+        let place = RwLock::new(Place::Worker(Arc::new(Client::new(config, models))));
+        Self { place, threads: local::threads(&config.reading) }
+    }
+
+    /// From the next document on reads with the models of this folder, or the installed ones.
+    pub async fn switch(&self, config: &Config, models: Option<&Path>) {
+        let place = Place::of(config, models);
+        let before = {
+            let mut now = self.place.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *now, place)
+        };
+        if let Place::Worker(client) = before {
+            client.retire().await;
+        }
+    }
+
+    /// Nothing more will be read: what it is read with goes.
+    pub async fn retire(&self) {
+        if let Place::Worker(client) = self.place() {
+            client.retire().await;
+        }
+    }
+
+    fn place(&self) -> Place {
+        self.place.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many documents are worth reading at the same time.
@@ -106,7 +142,7 @@ impl Reader {
     /// # Errors
     /// Why no document can be read now.
     pub async fn load(&self) -> Result<(), ReadError> {
-        match &self.place {
+        match &self.place() {
             Place::Here(local) => {
                 let local = Arc::clone(local);
                 let loaded = spawn_blocking(move || local.load()).await;
@@ -124,7 +160,7 @@ impl Reader {
     /// Ends what it has with others.
     pub async fn leave(&self) {
         #[cfg(feature = "office")]
-        if let Place::Queue(submitter) = &self.place {
+        if let Place::Queue(submitter) = self.place() {
             submitter.leave().await;
         }
     }
@@ -134,7 +170,7 @@ impl Reader {
     /// # Errors
     /// Where nobody can say so now.
     pub async fn open(&self, file: Vec<u8>) -> Result<Result<(), PageError>, ReadError> {
-        let opened = match &self.place {
+        let opened = match &self.place() {
             Place::Here(local) => {
                 let local = Arc::clone(local);
                 spawn_blocking(move || local.open(file)).await.map_err(|_| ReadError::Panic)
@@ -154,7 +190,7 @@ impl Reader {
         &self,
         picture: Vec<u8>,
     ) -> (Vec<u8>, Result<Result<Look<Sheet>, PageError>, ReadError>) {
-        let (picture, looked) = match &self.place {
+        let (picture, looked) = match &self.place() {
             Place::Here(local) => {
                 let local = Arc::clone(local);
                 let looked = spawn_blocking(move || {
@@ -178,13 +214,13 @@ impl Reader {
     /// # Errors
     /// In a sentence; it is then read with its document.
     pub async fn read_ahead(&self, sheet: Sheet, pictures: bool) -> Result<Ahead, ReadError> {
-        match (&self.place, sheet) {
+        match (&self.place(), sheet) {
             (Place::Here(local), Sheet::Here(page)) => {
-                let local = Arc::clone(local);
+                let (by, local) = (Arc::clone(local), Arc::clone(local));
                 let read = spawn_blocking(move || local.read_ahead(*page, pictures)).await;
                 let read = read.map_err(|_| ReadError::Panic)?;
                 let read = read.map_err(|error| ReadError::Unable(error.to_string()))?;
-                Ok(Ahead::Here(Box::new(read)))
+                Ok(Ahead::Here(by, Box::new(read)))
             }
             (Place::Worker(client), Sheet::There(page)) => client.read_ahead(page, pictures).await,
             _ => Err(ReadError::Interrupted),
@@ -203,7 +239,7 @@ impl Reader {
         limit: Duration,
         done: impl FnOnce(Done) + Send + 'static,
     ) -> Result<Answer, ReadError> {
-        let local = match &self.place {
+        let local = match &self.place() {
             Place::Here(local) => Arc::clone(local),
             Place::Worker(client) => return client.read(work, limit, done).await,
             #[cfg(feature = "office")]
@@ -217,7 +253,8 @@ impl Reader {
         let _cancels = CancelOnDrop(Arc::clone(&clock));
         let Work { scan, files, ahead, pictures } = work;
         let here = |ahead: Ahead| match ahead {
-            Ahead::Here(ahead) => Some(*ahead),
+            // A document is not read with two sets of models.
+            Ahead::Here(by, ahead) => Arc::ptr_eq(&by, &local).then_some(*ahead),
             Ahead::There(_) => None,
         };
         let ahead = ahead.into_iter().map(|page| page.and_then(here)).collect();
@@ -245,7 +282,7 @@ impl Reader {
         pages: BTreeSet<usize>,
         deadline: Instant,
     ) -> Result<Vec<u8>, String> {
-        match &self.place {
+        match &self.place() {
             Place::Here(local) => {
                 let local = Arc::clone(local);
                 let drawn = spawn_blocking(move || local.pages(files, &pages, &Until(deadline)));
@@ -257,6 +294,19 @@ impl Reader {
             #[cfg(feature = "office")]
             Place::Queue(_) => Err(not_there().to_string()),
         }
+    }
+}
+
+impl Place {
+    fn of(config: &Config, models: Option<&Path>) -> Self {
+        if config.reading.worker.is_some() {
+            return Self::Worker(Arc::new(Client::new(config, models)));
+        }
+        let mut config = config.clone();
+        if let Some(models) = models {
+            config.reading.models = Some(models.to_owned());
+        }
+        Self::Here(Arc::new(Local::new(&config)))
     }
 }
 

@@ -16,6 +16,7 @@ mod extract;
 #[cfg(feature = "office")]
 mod fleet;
 mod keys;
+mod model;
 mod outbox;
 mod overlay;
 mod progress;
@@ -66,6 +67,7 @@ enum Command {
     Keys(keys::Keys),
     Outbox(outbox::Outbox),
     Cloud(cloud::Cloud),
+    Model(model::Model),
     Config(config::Config),
     Doctor(doctor::Doctor),
     Claim(claim::Claim),
@@ -98,6 +100,7 @@ pub fn run() -> ExitCode {
         Command::Keys(keys) => keys.run(),
         Command::Outbox(outbox) => outbox.run(),
         Command::Cloud(cloud) => cloud.run(),
+        Command::Model(model) => model.run(),
         Command::Config(config) => config.run(),
         Command::Doctor(doctor) => doctor.run(),
         Command::Claim(claim) => claim.run(),

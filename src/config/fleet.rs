@@ -36,7 +36,8 @@ pub struct Fleet {
     pub time_server: Option<String>,
     /// Who may order what with commands: names of senders, as the broker's rules know them, with
     /// lists of `scan`, `identify`, `reload`, `restart`, `reboot`, `diagnostics`, `log`, `cloud`,
-    /// `wipe` and `config-rollback`. Nobody may order anything by default; at most 16 senders.
+    /// `wipe`, `config-rollback`, `selftest`, `model-update` and `model-rollback`. Nobody may order
+    /// anything by default; at most 16 senders.
     #[serde(deserialize_with = "senders")]
     pub senders: Senders,
 }
@@ -70,11 +71,17 @@ pub enum CommandKind {
     Wipe,
     /// The configuration from afar is the one before the last.
     ConfigRollback,
+    /// The built-in golden page is read and compared with its truth.
+    Selftest,
+    /// A package of models is fetched, tried and read with.
+    ModelUpdate,
+    /// The models are those before the last.
+    ModelRollback,
 }
 
 impl CommandKind {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Scan,
         Self::Identify,
         Self::Reload,
@@ -85,6 +92,9 @@ impl CommandKind {
         Self::Cloud,
         Self::Wipe,
         Self::ConfigRollback,
+        Self::Selftest,
+        Self::ModelUpdate,
+        Self::ModelRollback,
     ];
 
     /// As it is called.
@@ -100,6 +110,9 @@ impl CommandKind {
             Self::Cloud => "cloud",
             Self::Wipe => "wipe",
             Self::ConfigRollback => "config-rollback",
+            Self::Selftest => "selftest",
+            Self::ModelUpdate => "model-update",
+            Self::ModelRollback => "model-rollback",
         }
     }
 

@@ -14,6 +14,7 @@ mod example;
 mod fleet;
 mod kiosk;
 mod layers;
+mod models;
 mod mqtt;
 mod outbox;
 mod panel;
@@ -37,6 +38,7 @@ pub use example::{example, schema};
 pub use fleet::{CommandKind, Fleet, Senders};
 pub use kiosk::{Folder, Kiosk, Name};
 pub use layers::{Layer, Loaded, VARIABLES};
+pub use models::{Origin, Updates};
 pub use mqtt::{Broker, Mqtt, Place, Protocol};
 pub use outbox::Outbox;
 pub use panel::{Line, LineName, Panel};
@@ -86,6 +88,8 @@ pub struct Config {
     pub claim: Claim,
     /// What the fleet is told, and what it may tell the kiosk.
     pub fleet: Fleet,
+    /// Packages of models, which take the place of the installed ones.
+    pub models: Updates,
 }
 
 /// Why this is no configuration: place, key and what would be right.
@@ -147,6 +151,19 @@ impl Config {
             all.try_into().map_err(|error: toml::de::Error| ConfigError::new(&error.message()))?;
         config.check()?;
         Ok(config)
+    }
+
+    /// This configuration with other defaults in `decision`, as models bring them: what is set here
+    /// stays. Those that mean nothing are left out.
+    #[must_use]
+    pub fn with_defaults(&self, decision: &Table) -> Self {
+        let written = |decision: &Decision| Table::try_from(decision).unwrap_or_default();
+        let (own, defaults) = (written(&self.decision), written(&Decision::default()));
+        let is_left = |key: &str| own.get(key) == defaults.get(key);
+        let left = decision.iter().filter(|(key, _)| is_left(key));
+        let left: Table = left.map(|(key, value)| (key.clone(), value.clone())).collect();
+        self.with(&Table::from_iter([("decision".to_owned(), left.into())]))
+            .unwrap_or_else(|_| self.clone())
     }
 
     /// Whether the settings agree with each other.
@@ -417,6 +434,16 @@ mod tests {
         assert_eq!(changed.decision.values, Decision::default().values);
         assert!(with("[http]\nqeue = 3").unwrap_err().to_string().contains("qeue"));
         assert!(with("[http]\nlisten = \"0.0.0.0:1\"").is_err());
+    }
+
+    #[test]
+    fn other_defaults_hold_where_nothing_is_set() {
+        let config = Config::parse("[decision]\nmax_failed_checks = 2").unwrap();
+        let with = |text: &str| config.with_defaults(&text.parse().unwrap()).decision;
+        let decision = with("max_failed_checks = 1\nvalue_below = 0.7\nvalues = { name = 0.5 }");
+        assert_eq!((decision.max_failed_checks, decision.value_below), (2, 0.7));
+        assert_eq!(decision.threshold("name"), 0.5);
+        assert_eq!(with("value_above = 1"), config.decision);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod commands;
 mod configuration;
 mod figures;
 mod fleet;
+mod models;
 mod orders;
 mod reload;
 mod renewal;
@@ -59,6 +60,7 @@ use crate::panel::{self, Identify};
 use crate::reading::{self, Reader};
 use crate::scan::Desk;
 use crate::signals::{Signals, Wish};
+use crate::updates::package::Package;
 use ahead::ReadAhead;
 use commands::Ask;
 use figures::Figures;
@@ -114,10 +116,13 @@ pub fn run(
         let boot_id = Machine::default().identity().boot_id;
         let commands =
             Commands::open(&state, kept, topics.clone(), boot_id, wiped, anomalies.clone());
-        let (configuration, mut config) = Configuration::open(&state, &here, anomalies.clone());
+        let package = models::begin(&here, &anomalies);
+        let decision = package.as_ref().map(|it| it.decision.clone()).unwrap_or_default();
+        let (configuration, mut config) =
+            Configuration::open(&state, &here.with_defaults(&decision), anomalies.clone());
         config.cloud.enabled &= !commands.is_cloud_off();
         outbox.set_limits(config.outbox.clone());
-        let settings = Given { here, config, configuration, commands, anomalies };
+        let settings = Given { here, config, configuration, commands, anomalies, package };
         let daemon = Daemon::new(settings, topics, credentials, outbox)?;
         daemon.serve(load, doctor, announce).await
     });
@@ -162,6 +167,8 @@ struct Given {
     configuration: Configuration,
     commands: Commands,
     anomalies: Anomalies,
+    /// The package of models in force.
+    package: Option<Package>,
 }
 
 /// Everything that runs.
@@ -188,6 +195,8 @@ struct Daemon {
     /// and what is wanted of them from afar.
     configuration: Arc<Mutex<Configuration>>,
     commands: Arc<Mutex<Commands>>,
+    /// The package of models that it began with.
+    package: Option<Package>,
 }
 
 impl Daemon {
@@ -197,8 +206,9 @@ impl Daemon {
         credentials: Credentials,
         outbox: Outbox,
     ) -> Result<Self, Failure> {
-        let Given { here, config, configuration, commands, anomalies } = given;
-        let reader = Arc::new(Reader::new(&config));
+        let Given { here, config, configuration, commands, anomalies, package } = given;
+        let folder = package.as_ref().and_then(|_| models::folder(&here));
+        let reader = Arc::new(Reader::with(&config, folder.as_deref()));
         let cloud = cloud(&config, &credentials, &reader)?;
         let mut birth = Birth::of(&config, &Machine::default());
         birth.configuration = configuration.versions();
@@ -214,8 +224,9 @@ impl Daemon {
             credentials: credentials.clone(),
             post: post.clone(),
         };
-        let control =
-            Control::new(concerned, here, configuration.settings(), commands.is_cloud_off());
+        let decision = package.as_ref().map(|it| it.decision.clone()).unwrap_or_default();
+        let (afar, cloud_off) = (configuration.settings(), commands.is_cloud_off());
+        let control = Control::new(concerned, here, decision, afar, cloud_off);
         let stop = CancellationToken::new();
         Ok(Self {
             settings,
@@ -232,6 +243,7 @@ impl Daemon {
             control,
             configuration: Arc::new(Mutex::new(configuration)),
             commands: Arc::new(Mutex::new(commands)),
+            package,
             stop,
             give_up: CancellationToken::new(),
         })
@@ -256,6 +268,7 @@ impl Daemon {
         self.start_keeper(figures.clone());
         self.start_telemetry(&figures);
         self.start_renewal(&figures);
+        let models = self.start_models();
 
         let address = api.as_ref().map(|(_, address)| address.as_str());
         announce(address)?;
@@ -263,7 +276,7 @@ impl Daemon {
         log::info!(version = env!("CARGO_PKG_VERSION"); "ready");
         let configuring = self.start_configuration(figures.link());
         let (asks, mut asked) = mpsc::channel(1);
-        self.start_commands(&figures, sources, identify, configuring, doctor, asks);
+        self.start_commands(&figures, sources, identify, models, configuring, doctor, asks);
 
         let watching = tokio::spawn(watch_over(self.supervisor.clone()));
         let ending = loop {

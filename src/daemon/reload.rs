@@ -47,6 +47,8 @@ pub struct Concerned {
 struct Given {
     /// The kiosk's own.
     here: Config,
+    /// What is good enough with the models in force, where nothing else is said.
+    decision: Table,
     /// What lies over them.
     afar: Table,
     /// Whatever they say, the cloud is not asked: a command has turned it off.
@@ -56,7 +58,7 @@ struct Given {
 impl Given {
     /// What is in force.
     fn config(&self) -> Result<Config, Failure> {
-        let mut config = self.here.with(&self.afar)?;
+        let mut config = self.here.with_defaults(&self.decision).with(&self.afar)?;
         config.cloud.enabled &= !self.cloud_off;
         Ok(config)
     }
@@ -65,8 +67,14 @@ impl Given {
 impl Control {
     /// Of what is in force: the kiosk's own configuration with settings from afar over it, and the
     /// cloud turned off where a command has done so.
-    pub fn new(concerned: Concerned, here: Config, afar: Table, cloud_off: bool) -> Self {
-        let given = Arc::new(Mutex::new(Given { here, afar, cloud_off }));
+    pub fn new(
+        concerned: Concerned,
+        here: Config,
+        decision: Table,
+        afar: Table,
+        cloud_off: bool,
+    ) -> Self {
+        let given = Arc::new(Mutex::new(Given { here, decision, afar, cloud_off }));
         Self { concerned, given, reloads: watch::Sender::default() }
     }
 
@@ -137,6 +145,18 @@ impl Control {
         self.given().here.clone()
     }
 
+    /// Takes these thresholds where the kiosk's own configuration and that from afar leave the defaults.
+    ///
+    /// # Errors
+    /// Why nothing was changed.
+    pub fn lay_under(&self, decision: Table) -> Result<(), Failure> {
+        let mut given = self.given();
+        let new = Given { decision, ..given.clone() };
+        self.take_over(new.config()?)?;
+        *given = new;
+        Ok(())
+    }
+
     /// What is in force.
     pub fn now(&self) -> Arc<Config> {
         Arc::clone(&self.concerned.settings.borrow())
@@ -178,6 +198,7 @@ fn taken_over(old: &Config, new: Config) -> (Config, Vec<String>) {
     config.outbox = new.outbox.clone();
     config.mqtt = new.mqtt.clone();
     config.fleet = new.fleet.clone();
+    config.models = new.models.clone();
     config.kiosk.attempts = new.kiosk.attempts;
     config.kiosk.drain_seconds = new.kiosk.drain_seconds;
     let left = differences(&config, &new);

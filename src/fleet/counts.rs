@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::outbox::Source;
+use crate::updates::trial::Record;
 
 /// Upper bounds of the confidences that are told apart.
 const BOUNDS: [(&str, f32); 8] = [
@@ -148,6 +149,27 @@ impl Scans {
         counted.clone()
     }
 
+    /// What tells how well documents are read.
+    pub fn record(&self) -> Record {
+        let counts = self.lock();
+        let (scans, confidence) = (&counts.counted.scans, &counts.counted.confidence);
+        let of = |outcomes: &[Outcome]| {
+            let counts = scans.values().flatten();
+            counts
+                .filter(|(name, _)| outcomes.iter().any(|it| it.name() == **name))
+                .map(|(_, count)| count)
+                .sum()
+        };
+        let at_most = |bound: &str| confidence.get(bound).copied().unwrap_or_default();
+        Record {
+            documents: scans.values().flat_map(BTreeMap::values).sum(),
+            unread: of(&[Outcome::NoReport, Outcome::Unreadable, Outcome::Dead]),
+            review: of(&[Outcome::Review]),
+            values: at_most("1"),
+            unsure: at_most("0.9"),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Counts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -216,6 +238,21 @@ mod tests {
         let expected: BTreeMap<&str, BTreeMap<&str, u64>> =
             [("folder", of(&["local", "no_report"])), ("unknown", of(&["dead"]))].into();
         assert_eq!(scans, expected);
+    }
+
+    #[test]
+    fn record_tells_how_many_documents_and_values_were_read_how_well() {
+        let scans = Scans::default();
+        assert_eq!(scans.record(), Record::default());
+        scans.count(Some(Source::Folder), &answer(0.95, 1));
+        scans.count(None, &Answer::failure(ErrorCode::NoReport, Meta::default()));
+        scans.set_aside(None);
+        let sure = scans.record();
+        assert_eq!((sure.documents, sure.unread, sure.review), (3, 2, 0));
+        scans.count(None, &answer(0.85, 1));
+        let more = scans.record().since(&sure);
+        assert_eq!((more.documents, more.unread), (1, 0));
+        assert_eq!(more.unsure, sure.unsure + 1);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Whether a kiosk is there and what it is, as its retained message says.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use cic_kiosk::config::{Config, Senders};
 use cic_kiosk::models::{Manifest, Precision};
@@ -35,6 +36,10 @@ pub struct Birth {
     pub started: String,
     /// The models that it reads with.
     pub models: Vec<Model>,
+    /// The package that they are of; not where they are those that were installed with the program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "PackageInUse")]
+    pub package: Option<PackageInUse>,
     /// What the models run on, from when they were first used.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
@@ -64,6 +69,15 @@ pub struct Model {
     pub precision: String,
     /// Its file's SHA-256, in hexadecimal.
     pub sha256: String,
+}
+
+/// A package of models that is read with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PackageInUse {
+    /// Which one.
+    pub version: String,
+    /// Whether it has yet to show how it does.
+    pub trial: bool,
 }
 
 /// What can be had of a kiosk.
@@ -159,7 +173,8 @@ impl Birth {
             serial: identity.serial,
             boot_id: identity.boot_id,
             started: now(),
-            models: models(config),
+            models: models(config, None),
+            package: None,
             provider: None,
             capabilities: Self::capabilities(config),
             sources: sources.map(|source| source.as_str().to_owned()).collect(),
@@ -186,10 +201,12 @@ impl Birth {
     }
 }
 
-/// Those that are read with here. Where there is no manifest, the log says so when one is needed.
-fn models(config: &Config) -> Vec<Model> {
+/// Those that are read with here: of this folder, or without one those that were installed. Where
+/// there is no manifest, the log says so when one is needed.
+pub fn models(config: &Config, folder: Option<&Path>) -> Vec<Model> {
     let precision = config.reading.precision.unwrap_or_else(Precision::for_this_machine);
-    let Ok((folder, _)) = reading::places(&config.reading) else { return Vec::new() };
+    let installed = || reading::places(&config.reading).ok().map(|(folder, _)| folder);
+    let Some(folder) = folder.map(Path::to_owned).or_else(installed) else { return Vec::new() };
     let Ok(manifest) = Manifest::open(&folder) else { return Vec::new() };
     let used = manifest.entries().iter().filter(|entry| entry.precision == precision);
     used.map(|entry| Model {

@@ -134,6 +134,17 @@ fn asyncapi() -> Value {
                 "parameters": kiosks_parameters(),
                 "messages": {"issued": {"$ref": "#/components/messages/issued"}},
             },
+            "package": {
+                "address": "cic/v1/_all/_all/package/{sha256}/{n}",
+                "description": "A chunk of a package of models, retained: 48 KiB as they are, the \
+                                last one what is left. A kiosk listens to one at a time, when a \
+                                command has told it of the package.",
+                "parameters": parameters(&[
+                    ("sha256", "the package's SHA-256, in hexadecimal"),
+                    ("n", "which chunk, from 0"),
+                ]),
+                "messages": {"package": {"$ref": "#/components/messages/package"}},
+            },
         },
         "operations": {
             "publishResult": operation("result", false, "A document was read"),
@@ -148,6 +159,7 @@ fn asyncapi() -> Value {
             "receiveVerdict": heard("verdict", "What became of its claim"),
             "publishRenewal": operation("renewal", true, "The kiosk's certificate will end"),
             "receiveIssued": heard("issued", "The next certificate"),
+            "receivePackage": heard("package", "A chunk of a package of models"),
         },
         "components": {
             "messages": {
@@ -167,6 +179,12 @@ fn asyncapi() -> Value {
                 "verdict": message("verdict", "What became of a claim", &verdict),
                 "renewal": message("renewal", "A kiosk asks for its next certificate", &renewal),
                 "issued": message("issued", "The next certificate", &issued),
+                "package": {
+                    "name": "package",
+                    "summary": "A chunk of a package of models",
+                    "contentType": "application/octet-stream",
+                    "payload": {"type": "string", "format": "binary"},
+                },
             },
             "securitySchemes": {
                 "password": {

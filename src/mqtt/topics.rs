@@ -89,6 +89,16 @@ impl Topics {
         self.topic(&format!("command/{sender}/{id}/part/{number}"))
     }
 
+    /// Where this chunk of a package is.
+    pub fn package(&self, sha256: &str, number: u64) -> String {
+        format!("{}/{number}", Self::chunks(sha256))
+    }
+
+    /// Below which a package's chunks are, for all kiosks.
+    pub fn chunks(sha256: &str) -> String {
+        format!("cic/v1/{ALL}/{ALL}/package/{sha256}")
+    }
+
     fn topic(&self, last: &str) -> String {
         format!("cic/v1/{}/{}/{last}", self.branch, self.kiosk)
     }

@@ -44,6 +44,11 @@ pub struct Ahead {
 impl Local {
     /// Its models are loaded when they are first needed.
     pub fn new(config: &Config) -> Self {
+        Self::with(config, None)
+    }
+
+    /// The same, with these files of models where there are some.
+    pub fn with(config: &Config, models: Option<cic_kiosk::models::Files>) -> Self {
         let Config { reading, limits, quality, .. } = config;
         let threads = threads(reading);
         // The pool may exist already where a test makes several readers in one process.
@@ -54,7 +59,7 @@ impl Local {
         let (of, took) = (reading.clone(), Arc::clone(&loading_took));
         let engine = Engine::new(limits.clone(), move || {
             let begun = Instant::now();
-            let models = load(&of, threads)?;
+            let models = load(&of, models.clone(), threads)?;
             took.get_or_init(|| begun.elapsed());
             Ok(models)
         });
@@ -192,11 +197,19 @@ pub fn check(reading: &Reading) -> Result<(), BoxError> {
     Ok(())
 }
 
-fn load(reading: &Reading, threads: usize) -> Result<Models, BoxError> {
-    let (folder, library) = places(reading)?;
+fn load(
+    reading: &Reading,
+    files: Option<cic_kiosk::models::Files>,
+    threads: usize,
+) -> Result<Models, BoxError> {
+    let library = library(reading)?;
+    let manifest = match files {
+        Some(files) => Manifest::of_files(files)?,
+        None => Manifest::open(&folder(reading)?)?,
+    };
     let options = ModelOptions { precision: reading.precision, threads, ..ModelOptions::default() };
     let runtime = Runtime::load(&library)?;
-    let (reader, entries) = Manifest::open(&folder)?.load(runtime, &options)?;
+    let (reader, entries) = manifest.load(runtime, &options)?;
     log::info!("{}; {}", library.display(), runtime.build_info());
     let info = entries.map(|entry| ModelInfo { name: entry.name, version: entry.version });
     Ok(Models { reader, info: info.to_vec() })
@@ -204,22 +217,29 @@ fn load(reading: &Reading, threads: usize) -> Result<Models, BoxError> {
 
 /// The folder of the models, and ONNX Runtime's library.
 pub fn places(reading: &Reading) -> Result<(PathBuf, PathBuf), BoxError> {
-    let folder = match &reading.models {
-        Some(folder) => folder.clone(),
+    Ok((folder(reading)?, library(reading)?))
+}
+
+fn folder(reading: &Reading) -> Result<PathBuf, BoxError> {
+    match &reading.models {
+        Some(folder) => Ok(folder.clone()),
         None => beside_program(&[&format!("models/{MANIFEST}")])
             .and_then(|manifest| manifest.parent().map(Path::to_owned))
-            .ok_or("no models folder is beside the program; name it with --models")?,
-    };
-    let library = reading
+            .ok_or("no models folder is beside the program; name it with --models".into()),
+    }
+}
+
+fn library(reading: &Reading) -> Result<PathBuf, BoxError> {
+    reading
         .onnxruntime
         .clone()
         .or_else(|| env::var_os(LIBRARY_VARIABLE).map(PathBuf::from))
         .or_else(|| beside_program(&["libonnxruntime.so", ".cache/onnxruntime/libonnxruntime.so"]))
         .ok_or(
             "libonnxruntime.so is not beside the program; name it with --onnxruntime or in \
-             ORT_DYLIB_PATH",
-        )?;
-    Ok((folder, library))
+             ORT_DYLIB_PATH"
+                .into(),
+        )
 }
 
 /// The first of some files that exists in the program's folder or in the two above it, which from

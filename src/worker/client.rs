@@ -2,19 +2,23 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cic_kiosk::config::{Config, Reading};
-use cic_kiosk::page::{Files, Likeness, PageError};
+use cic_kiosk::models::{self, Manifest, ModelsError, Precision};
+use cic_kiosk::page::{Files, Gate, Likeness, Limits, PageError};
 use cic_kiosk::report::schema::{Answer, Meta};
 use cic_kiosk::stage::Stage;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::Command;
 use tokio::sync::{RwLock, mpsc, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
@@ -51,12 +55,24 @@ const REASON: usize = 300;
 
 /// Reads with a worker, which is started when it is needed. Must be used within a runtime.
 pub struct Client {
-    socket: PathBuf,
-    hello: Vec<u8>,
+    workers: Workers,
+    reading: Reading,
+    limits: Limits,
+    quality: Gate,
+    /// The folder of models, where these are not the installed ones: the worker cannot open it.
+    models: Option<PathBuf>,
     max_pages: usize,
     connection: tokio::sync::Mutex<Option<Arc<Connection>>>,
     /// Held by many for a first try, and by one alone for a second.
     turns: RwLock<()>,
+}
+
+/// Where workers come from.
+enum Workers {
+    /// Each connection to a socket starts one.
+    Socket(PathBuf),
+    /// This program, started once more.
+    Child,
 }
 
 /// What is asked of a worker.
@@ -104,6 +120,8 @@ struct State {
     next: u64,
     under_way: HashMap<u64, Waiting>,
     used: Instant,
+    /// Nobody asks any more.
+    is_retired: bool,
     has_ended: bool,
 }
 
@@ -126,21 +144,48 @@ enum End {
 }
 
 impl Client {
-    /// With workers behind this socket.
-    pub fn new(socket: &Path, config: &Config) -> Self {
-        let hello = Hello {
-            version: VERSION.to_owned(),
-            reading: Reading { worker: None, ..config.reading.clone() },
-            limits: config.limits.clone(),
-            quality: config.quality.clone(),
-        };
+    /// With workers behind `reading.worker`, or without that with one that is this program, started
+    /// once more; they read with the models of this folder, or without one with the installed ones.
+    pub fn new(config: &Config, models: Option<&Path>) -> Self {
+        let Config { reading, limits, quality, .. } = config;
+        let workers = reading.worker.clone().map_or(Workers::Child, Workers::Socket);
         Self {
-            socket: socket.to_owned(),
-            hello: protocol::beginning(&hello, 0),
-            max_pages: config.limits.max_pages,
+            workers,
+            reading: Reading { worker: None, ..reading.clone() },
+            limits: limits.clone(),
+            quality: quality.clone(),
+            models: models.map(Path::to_owned),
+            max_pages: limits.max_pages,
             connection: tokio::sync::Mutex::default(),
             turns: RwLock::new(()),
         }
+    }
+
+    /// Nothing more will be asked: the worker goes as soon as it has done what it has.
+    pub async fn retire(&self) {
+        if let Some(connection) = self.connection.lock().await.take() {
+            connection.state().is_retired = true;
+        }
+    }
+
+    /// What is said first, and the files behind it. Reads files: blocks.
+    fn hello(&self) -> Result<(Hello, Vec<Bytes>), ModelsError> {
+        let files = match &self.models {
+            None => models::Files::new(),
+            Some(folder) => {
+                let precision = self.reading.precision;
+                let precision = precision.unwrap_or_else(Precision::for_this_machine);
+                Manifest::open(folder)?.files(precision)?
+            }
+        };
+        let hello = Hello {
+            version: VERSION.to_owned(),
+            reading: self.reading.clone(),
+            limits: self.limits.clone(),
+            quality: self.quality.clone(),
+            models: files.iter().map(|(name, file)| (name.clone(), file.len())).collect(),
+        };
+        Ok((hello, files.into_values().map(Bytes::from).collect()))
     }
 
     /// Has the models loaded.
@@ -216,7 +261,7 @@ impl Client {
         let Work { scan, files, ahead, pictures } = work;
         let there = |ahead: Ahead| match ahead {
             Ahead::There(page) => Some(page),
-            Ahead::Here(_) => None,
+            Ahead::Here(..) => None,
         };
         let ahead = ahead.into_iter().map(|page| page.and_then(there)).collect();
         let what = What::Read { ahead, pictures };
@@ -303,7 +348,7 @@ impl Client {
     /// Asks, and where the worker ended for something else's sake, once more while it does nothing
     /// else. `first` is so while the first try is under way.
     async fn ask_again(
-        &self,
+        self: &Arc<Self>,
         question: Question,
         first: &AtomicBool,
         stop: &CancellationToken,
@@ -320,7 +365,7 @@ impl Client {
     }
 
     async fn ask_once(
-        &self,
+        self: &Arc<Self>,
         question: &Question,
         first: Option<&AtomicBool>,
         stop: &CancellationToken,
@@ -362,19 +407,33 @@ impl Client {
     }
 
     /// The worker that there is, or a new one.
-    async fn connection(&self) -> Result<Arc<Connection>, ReadError> {
+    async fn connection(self: &Arc<Self>) -> Result<Arc<Connection>, ReadError> {
         let mut place = self.connection.lock().await;
         if let Some(connection) = place.as_ref().filter(|it| !it.closed.is_cancelled()) {
             return Ok(Arc::clone(connection));
         }
-        let opened = timeout(START, Connection::open(&self.socket, &self.hello)).await;
-        let opened = opened.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
+        let it = Arc::clone(self);
+        let hello = spawn_blocking(move || it.hello()).await.map_err(|_| ReadError::Panic)?;
+        let (hello, files) = hello.map_err(|error| ReadError::Unable(error.to_string()))?;
+        let opened = timeout(START, async {
+            let stream = match &self.workers {
+                Workers::Socket(socket) => UnixStream::connect(socket).await?,
+                Workers::Child => child()?,
+            };
+            Connection::open(stream, &hello, files).await
+        });
+        let opened = opened.await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
         let connection = opened.map_err(|error| self.absent(&error))?;
         Ok(Arc::clone(place.insert(connection)))
     }
 
     fn absent(&self, error: &io::Error) -> ReadError {
-        let socket = self.socket.display();
+        let socket = match &self.workers {
+            Workers::Socket(socket) => socket.display(),
+            Workers::Child => {
+                return ReadError::Unable(format!("a worker cannot be started: {error}"));
+            }
+        };
         ReadError::Unable(match error.kind() {
             ErrorKind::NotFound | ErrorKind::ConnectionRefused => format!(
                 "no worker is behind reading.worker, {socket}: start cic-kiosk-worker.socket, or \
@@ -435,9 +494,13 @@ impl Drop for Handle {
 }
 
 impl Connection {
-    async fn open(socket: &Path, hello: &[u8]) -> io::Result<Arc<Self>> {
-        let (mut from, mut to) = UnixStream::connect(socket).await?.into_split();
-        to.write_all(hello).await?;
+    async fn open(stream: UnixStream, hello: &Hello, files: Vec<Bytes>) -> io::Result<Arc<Self>> {
+        let (mut from, mut to) = stream.into_split();
+        let bytes = files.iter().map(Bytes::len).sum();
+        to.write_all(&protocol::beginning(hello, bytes)).await?;
+        for file in files {
+            to.write_all(&file).await?;
+        }
         let (welcome, _) = protocol::receive::<Welcome>(&mut from).await?;
         if welcome.version != VERSION {
             return Err(broken("it is of another version than this program; restart the service"));
@@ -447,6 +510,7 @@ impl Connection {
             next: 0,
             under_way: HashMap::new(),
             used: Instant::now(),
+            is_retired: false,
             has_ended: false,
         });
         let connection = Arc::new(Self { orders, state, closed: CancellationToken::new() });
@@ -507,7 +571,8 @@ impl Connection {
             }
             let is_idle = {
                 let state = self.state();
-                state.under_way.is_empty() && state.used.elapsed() >= IDLE
+                let is_idle = state.is_retired || state.used.elapsed() >= IDLE;
+                state.under_way.is_empty() && is_idle
             };
             if is_idle {
                 // What begins at this very moment is asked again of the next one.
@@ -576,6 +641,19 @@ impl Connection {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// This program, started once more as a worker. It ends with its connection.
+fn child() -> io::Result<UnixStream> {
+    let (ours, its) = std::os::unix::net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    let mut child = Command::new(std::env::current_exe()?)
+        .arg("worker")
+        .stdin(OwnedFd::from(its))
+        .stdout(Stdio::null())
+        .spawn()?;
+    tokio::spawn(async move { child.wait().await });
+    UnixStream::from_std(ours)
 }
 
 fn bytes_of(files: Files) -> Vec<Bytes> {

@@ -35,6 +35,9 @@ pub struct Hello {
     pub limits: Limits,
     /// What a page's picture must be like.
     pub quality: Gate,
+    /// Names and lengths of the files of models that lie behind this, where the installed ones are not
+    /// to be used: the worker can open no others.
+    pub models: Vec<(String, usize)>,
 }
 
 /// The first that the worker says.

@@ -36,14 +36,17 @@ struct Server {
 /// # Errors
 /// Where the other end does not keep to the protocol, or is of another version.
 pub fn serve(mut stream: UnixStream) -> io::Result<bool> {
-    let Some((hello, _)) = protocol::read::<Hello>(&mut stream)? else { return Ok(true) };
+    let Some((hello, bytes)) = protocol::read::<Hello>(&mut stream)? else { return Ok(true) };
     stream.write_all(&protocol::beginning(&Welcome { version: VERSION.to_owned() }, 0))?;
     if hello.version != VERSION {
         return Err(broken("the daemon is of another version: restart its service"));
     }
-    let Hello { reading, limits, quality, .. } = hello;
+    let Hello { reading, limits, quality, models, .. } = hello;
+    let (names, lengths): (Vec<String>, Vec<usize>) = models.into_iter().unzip();
+    let files = protocol::files(bytes, &lengths).ok_or_else(|| broken("models are cut off"))?;
+    let models = (!names.is_empty()).then(|| names.into_iter().zip(files).collect());
     let server = Arc::new(Server {
-        local: Local::new(&Config { reading, limits, quality, ..Config::default() }),
+        local: Local::with(&Config { reading, limits, quality, ..Config::default() }, models),
         out: Mutex::new(stream.try_clone()?),
         pages: Mutex::default(),
         under_way: Mutex::default(),

@@ -168,7 +168,7 @@ class Listener:
         with self.topics.open("a", encoding="utf-8") as topics:
             topics.write(message.topic + "\n")
         kind = message.topic.split("/", 4)[4]
-        if kind == "config/desired":
+        if kind == "config/desired" or kind.startswith("package/"):
             return
         if kind.startswith("command/"):
             self._take_down_command(kind.removeprefix("command/"), message)

@@ -101,6 +101,7 @@ def test_its_models_are_those_of_the_manifest(package):
     assert len(models) == 4
     for model in models:
         assert hashlib.sha256(model.read_bytes()).hexdigest() in manifest, model.name
+    assert sorted(path.suffix for path in (folder / "golden").iterdir()) == [".json", ".pdf"]
 
 
 def test_everything_is_roots_and_written_by_nobody_else(package):

@@ -15,6 +15,7 @@ use super::{Ask, Report, lock};
 use crate::capture::{Order, Source, Sources};
 use crate::daemon::configuration::Configuring;
 use crate::daemon::figures::Figures;
+use crate::daemon::models::Models;
 use crate::daemon::reload::Control;
 use crate::daemon::systemd;
 use crate::fleet::commands::message::{Code, Failure};
@@ -54,6 +55,8 @@ pub struct Deeds {
     pub figures: Figures,
     /// The panel's light.
     pub identify: Identify,
+    /// Packages of models.
+    pub models: Models,
     /// What goes out.
     pub post: Post,
     /// What is in force.
@@ -77,6 +80,9 @@ impl Deeds {
             Task::Restart => self.restart().await,
             Task::Reboot => self.reboot().await,
             Task::Cloud(on) => self.turn_cloud(on).await,
+            Task::Selftest => self.test_models().await,
+            Task::ModelUpdate(update) => self.update_models(update, report).await,
+            Task::ModelRollback => self.roll_models_back().await,
             Task::Diagnostics => self.diagnostics(&begun.address, &report).await,
             Task::Log(since, until) => self.log(&begun.address, since, until, &report).await,
             Task::Wipe => self.wipe().await,

@@ -5,6 +5,7 @@
 mod deeds;
 mod diagnostics;
 mod journal;
+mod models;
 mod parts;
 
 use std::ffi::OsString;
@@ -21,6 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::configuration::Configuring;
 use super::figures::Figures;
+use super::models::Models;
 use super::supervisor::{Failure as Fault, Pulse};
 use super::{DISK, Daemon};
 use crate::capture::Sources;
@@ -64,6 +66,7 @@ impl Daemon {
         figures: &Figures,
         sources: Sources,
         identify: Identify,
+        models: Models,
         configuring: Configuring,
         doctor: Vec<OsString>,
         asks: mpsc::Sender<Ask>,
@@ -80,6 +83,7 @@ impl Daemon {
             doctor,
             figures: figures.clone(),
             identify,
+            models,
             post: self.post.clone(),
             settings: self.settings.subscribe(),
             sources,

@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use super::message::{Code, Failure};
 use crate::capture::Source;
+use crate::mqtt::Topics;
 
 /// How long the panel shows which kiosk it is, unless the command says otherwise; and at most.
 const IDENTIFY_SECONDS: (u32, u32) = (30, 600);
@@ -35,6 +36,45 @@ pub enum Task {
     Wipe,
     /// Go back to the configuration from afar that was in force before.
     ConfigRollback,
+    /// Read the built-in golden page.
+    Selftest,
+    /// Put a package of models in force.
+    ModelUpdate(Update),
+    /// Go back to the models that were in force before.
+    ModelRollback,
+}
+
+/// A package of models.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// Where it comes from.
+    pub from: From,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Whether it may be no newer than what is used.
+    pub allow_older: bool,
+}
+
+/// Where a package comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum From {
+    /// A server.
+    Url(String),
+    /// The broker, which keeps its chunks.
+    Topic,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModelUpdate {
+    url: Option<String>,
+    topic: Option<String>,
+    sha256: String,
+    bytes: u64,
+    #[serde(default)]
+    allow_older: bool,
 }
 
 #[derive(Deserialize)]
@@ -122,6 +162,26 @@ impl Task {
                 Self::Wipe
             }
             Kind::ConfigRollback => nothing(parameters, Self::ConfigRollback)?,
+            Kind::Selftest => nothing(parameters, Self::Selftest)?,
+            Kind::ModelUpdate => {
+                let expected = "expected sha256 in small hexadecimal digits, bytes, and either url, \
+                                https://..., or topic, cic/v1/_all/_all/package/SHA256; allow_older: \
+                                true, false, or nothing";
+                let ModelUpdate { url, topic, sha256, bytes, allow_older } =
+                    read(parameters, expected)?;
+                let from = match (url, topic) {
+                    (Some(url), None) => From::Url(url),
+                    // A kiosk listens to no other.
+                    (None, Some(topic)) if topic == Topics::chunks(&sha256) => From::Topic,
+                    _ => return Err(wrong(expected)),
+                };
+                let is_digit = |c| matches!(c, '0'..='9' | 'a'..='f');
+                if sha256.len() != 64 || !sha256.chars().all(is_digit) || bytes == 0 {
+                    return Err(wrong(expected));
+                }
+                Self::ModelUpdate(Update { from, sha256, bytes, allow_older })
+            }
+            Kind::ModelRollback => nothing(parameters, Self::ModelRollback)?,
         })
     }
 }
@@ -146,6 +206,25 @@ mod tests {
 
     fn task(kind: Kind, parameters: Json) -> Result<Task, Failure> {
         Task::new(kind, &parameters, "k1")
+    }
+
+    fn digest() -> String {
+        "0a".repeat(32)
+    }
+
+    #[test]
+    fn package_comes_from_a_server_or_in_chunks_that_its_digest_names() {
+        let update = |from, allow_older| {
+            Ok(Task::ModelUpdate(Update { from, sha256: digest(), bytes: 9, allow_older }))
+        };
+        let url = json!({"url": "https://a/b", "sha256": digest(), "bytes": 9});
+        assert_eq!(
+            task(Kind::ModelUpdate, url),
+            update(From::Url("https://a/b".to_owned()), false)
+        );
+        let topic = format!("cic/v1/_all/_all/package/{}", digest());
+        let topic = json!({"topic": topic, "sha256": digest(), "bytes": 9, "allow_older": true});
+        assert_eq!(task(Kind::ModelUpdate, topic), update(From::Topic, true));
     }
 
     #[test]
@@ -180,6 +259,11 @@ mod tests {
             (Kind::Wipe, json!({})),
             (Kind::Wipe, json!({"kiosk": "s3cret"})),
             (Kind::Reload, json!({"s3cret": 1})),
+            (Kind::ModelUpdate, json!({"url": "https://a/b", "sha256": "s3cret", "bytes": 1})),
+            (Kind::ModelUpdate, json!({"url": "https://a/b", "sha256": digest(), "bytes": 0})),
+            (Kind::ModelUpdate, json!({"sha256": digest(), "bytes": 1})),
+            (Kind::ModelUpdate, json!({"topic": "s3cret/#", "sha256": digest(), "bytes": 1})),
+            (Kind::ModelUpdate, json!({"url": 1, "sha256": digest(), "bytes": "s3cret"})),
         ] {
             let failure = task(kind, parameters).unwrap_err();
             assert_eq!(failure.code, Code::Parameters);
@@ -190,7 +274,14 @@ mod tests {
 
     #[test]
     fn kind_that_needs_nothing_takes_nothing() {
-        for kind in [Kind::Reload, Kind::Restart, Kind::Reboot, Kind::ConfigRollback] {
+        for kind in [
+            Kind::Reload,
+            Kind::Restart,
+            Kind::Reboot,
+            Kind::ConfigRollback,
+            Kind::Selftest,
+            Kind::ModelRollback,
+        ] {
             assert!(task(kind, json!({})).is_ok() && task(kind, json!({"a": 1})).is_err());
         }
     }

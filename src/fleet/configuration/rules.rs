@@ -177,6 +177,14 @@ pub const RULES: &[(&str, Rule)] = &[
     ("fleet.trial_seconds", TRUST),
     ("fleet.time_server", TRUST),
     ("fleet.senders", TRUST),
+    ("models.keys", TRUST),
+    ("models.devices", IDENTITY),
+    ("models.sources", TRUST),
+    ("models.authorities", TRUST),
+    ("models.max_bytes", GUARD),
+    ("models.trial_documents", TRUST),
+    ("models.trial_hours", TRUST),
+    ("models.drift", TRUST),
 ];
 
 /// Whether a key may be set to this from afar, at a kiosk where that is set.

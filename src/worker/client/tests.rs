@@ -25,12 +25,17 @@ struct Peer {
     to: OwnedWriteHalf,
 }
 
+fn config(socket: &Path) -> Config {
+    let reading = Reading { worker: Some(socket.to_owned()), ..Reading::default() };
+    Config { reading, ..Config::default() }
+}
+
 impl Fixture {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("worker.sock");
         let listener = UnixListener::bind(&socket).unwrap();
-        let client = Arc::new(Client::new(&socket, &Config::default()));
+        let client = Arc::new(Client::new(&config(&socket), None));
         Self { client, listener, _folder: folder }
     }
 

@@ -18,6 +18,8 @@ SRC_URI = "\
     file://models/CARD.md \
     file://models/detector.int8.onnx \
     file://models/detector.onnx \
+    file://models/golden/page.json \
+    file://models/golden/page.pdf \
     file://models/manifest.toml \
     file://models/recogniser.int8.onnx \
     file://models/recogniser.onnx \
@@ -43,8 +45,9 @@ python do_compile() {
 }
 
 do_install() {
-    install -d ${D}${datadir}/cic-kiosk/models
+    install -d ${D}${datadir}/cic-kiosk/models/golden
     install -m 0644 ${S}/CARD.md ${S}/manifest.toml ${S}/*.onnx ${D}${datadir}/cic-kiosk/models
+    install -m 0644 ${S}/golden/page.json ${S}/golden/page.pdf ${D}${datadir}/cic-kiosk/models/golden
 }
 
 FILES:${PN} += "${datadir}/cic-kiosk/models"
