@@ -381,8 +381,9 @@ def test_models_that_read_worse_than_those_before_are_left_by_themselves(open_ki
     branch.kiosk.start()
     installed(branch.kiosk, bad_models.file)
     until(lambda: presence(branch).get("package") == {"version": "1.3.0", "trial": True})
-    for _ in range(5):
-        assert not is_right(read_golden(branch))
+    # A few documents are read badly, and no more.
+    wrong = next(number for number in range(9) if is_right(read_golden(branch)))
+    assert 3 <= wrong
     until(lambda: "package" not in presence(branch))
     until(lambda: branch.listener.telemetry[-1]["anomalies"].get("packages_left") == 1)
     assert in_force(branch.kiosk)["failed"][0]["version"] == "1.3.0"
