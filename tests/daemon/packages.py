@@ -8,6 +8,7 @@ import shutil
 import ssl
 import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,46 @@ def run(*arguments: object) -> str:
     result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert result.returncode == 0, result
     return result.stdout
+
+
+def fields(content: bytes, begin: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """The fields of a protobuf message that have a length: number, begin and end."""
+
+    def number() -> int:
+        nonlocal begin
+        value = shift = 0
+        while True:
+            byte = content[begin]
+            begin += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    while begin < end:
+        tag = number()
+        match tag & 7:
+            case 0:
+                number()
+            case 1:
+                begin += 8
+            case 5:
+                begin += 4
+            case _:
+                length = number()
+                yield tag >> 3, begin, begin + length
+                begin += length
+
+
+def weights(model: bytes) -> list[tuple[int, int]]:
+    """Where the numbers of an ONNX file's tensors lie: ModelProto.graph.initializer.raw_data."""
+    found = []
+    for graph, *span in fields(model, 0, len(model)):
+        if graph == 7:
+            for tensor, *inner in fields(model, *span):
+                if tensor == 5:
+                    found += [(begin, end) for field, begin, end in fields(model, *inner) if field == 9]
+    return found
 
 
 class Package(NamedTuple):

@@ -15,7 +15,7 @@ import pytest
 
 from daemon import Daemon
 from kiosk import PATIENCE, PROGRAM, SECRETS, until
-from packages import GOLDEN, Office, Shop
+from packages import GOLDEN, Office, Shop, weights
 from workers import Workers
 
 COMMANDS = "cic/v1/hn-01/kiosk-1/command/desk/"
@@ -139,8 +139,7 @@ def nonsense(office: Office, name: str = "nonsense") -> Path:
     def forget(file: str, content: bytes) -> bytes:
         if not file.startswith("recogniser"):
             return content
-        # Weights lie in the middle of the file, one after the other.
-        begin, end = len(content) * 2 // 5, len(content) * 3 // 5
+        begin, end = max(weights(content), key=lambda span: span[1] - span[0])
         return content[:begin] + bytes(end - begin) + content[end:]
 
     return office.changed_models(name, forget)
@@ -288,8 +287,8 @@ def read_golden(branch) -> dict:
 
 def is_right(answer: dict) -> bool:
     truth = json.loads(next(GOLDEN.glob("*.json")).read_text(encoding="utf-8"))["info"]
-    info = answer["data"]["info"] if answer["errorCode"] == "0" else {}
-    return bool(info) and info["cic_code"]["value"] == truth["cic_code"] if info else False
+    reports = answer["data"]["info"] if answer["errorCode"] == "0" else []
+    return bool(reports) and all(reports[0][name] == truth[name] for name in ("cic_code", "address"))
 
 
 @contextmanager
@@ -382,8 +381,9 @@ def test_models_that_read_worse_than_those_before_are_left_by_themselves(open_ki
     branch.kiosk.start()
     installed(branch.kiosk, bad_models.file)
     until(lambda: presence(branch).get("package") == {"version": "1.3.0", "trial": True})
-    for _ in range(5):
-        assert not is_right(read_golden(branch))
+    # A few documents are read badly, and no more.
+    wrong = next(number for number in range(9) if is_right(read_golden(branch)))
+    assert 3 <= wrong
     until(lambda: "package" not in presence(branch))
     until(lambda: branch.listener.telemetry[-1]["anomalies"].get("packages_left") == 1)
     assert in_force(branch.kiosk)["failed"][0]["version"] == "1.3.0"
