@@ -108,6 +108,7 @@ fn asyncapi() -> Value {
                                 SHA-256.",
                 "parameters": command_parameters(&[("n", "which part, from 0")]),
                 "messages": {"part": {"$ref": "#/components/messages/part"}},
+            },
             "claim": {
                 "address": "cic/v1/_claim/{id}/request",
                 "description": "A kiosk without a certificate asks for one, retained; empty when it \
@@ -169,22 +170,12 @@ fn asyncapi() -> Value {
                 "desired": message("desired", "Settings that are wanted", &desired),
                 "reported": message("reported", "What became of them", &reported),
                 "command": message("command", "What is ordered, or what became of it", &command),
-                "part": {
-                    "name": "part",
-                    "summary": "A part of what a command asked for",
-                    "contentType": "application/octet-stream",
-                    "payload": {"type": "string", "format": "binary"},
-                },
+                "part": bytes("part", "A part of what a command asked for"),
                 "claim": message("claim", "A kiosk without a certificate asks for one", &claim),
                 "verdict": message("verdict", "What became of a claim", &verdict),
                 "renewal": message("renewal", "A kiosk asks for its next certificate", &renewal),
                 "issued": message("issued", "The next certificate", &issued),
-                "package": {
-                    "name": "package",
-                    "summary": "A chunk of a package of models",
-                    "contentType": "application/octet-stream",
-                    "payload": {"type": "string", "format": "binary"},
-                },
+                "package": bytes("package", "A chunk of a package of models"),
             },
             "securitySchemes": {
                 "password": {
@@ -223,6 +214,16 @@ fn message(name: &str, summary: &str, payload: &schemars::Schema) -> Value {
     })
 }
 
+/// A message that is no JSON.
+fn bytes(name: &str, summary: &str) -> Value {
+    json!({
+        "name": name,
+        "summary": summary,
+        "contentType": "application/octet-stream",
+        "payload": {"type": "string", "format": "binary"},
+    })
+}
+
 /// Address, description, message, what it is published for, and whether it is retained.
 #[cfg(feature = "office")]
 type Channel = (&'static str, &'static str, Value, &'static str, bool);
@@ -231,14 +232,6 @@ type Channel = (&'static str, &'static str, Value, &'static str, bool);
 #[cfg(feature = "office")]
 fn queue(generator: &mut schemars::SchemaGenerator) -> Vec<(&'static str, Channel)> {
     use crate::queue::{Dead, State, Taken};
-    let bytes = |name: &str, summary: &str| {
-        json!({
-            "name": name,
-            "summary": summary,
-            "contentType": "application/octet-stream",
-            "payload": true,
-        })
-    };
     let state = message(
         "queue_state",
         "Whether somebody of the queue is there, and how it does",

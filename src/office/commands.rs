@@ -19,7 +19,7 @@ use super::session::Session;
 use super::text::Text;
 use super::topics::{Id, Topic};
 use crate::fleet::presence::shown;
-use crate::mqtt::{Failure, Sending, Message};
+use crate::mqtt::{Failure, Message, Sending};
 
 /// Bytes of one part, and parts of one output, that are taken in: 64 MiB.
 const MOST_PART: usize = 64 << 10;

@@ -11,6 +11,10 @@ use super::text::Text;
 
 /// A message as data, or what is wrong with it.
 pub fn read<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Text> {
+    // A list would do for an object, as far as serde is concerned.
+    if payload.trim_ascii_start().starts_with(b"[") {
+        return Err(Text::of("not in its form (a list)"));
+    }
     serde_json::from_slice(payload).map_err(|error| {
         // What stands there may be anything: the place says enough.
         let place = format!("line {}, column {}", error.line(), error.column());

@@ -8,7 +8,7 @@ use ulid::Ulid;
 
 use super::fleet::Fleet;
 use super::topics::ALL;
-use crate::mqtt::{Caller, Failure, Sending, Line, Message};
+use crate::mqtt::{Caller, Failure, Line, Message, Sending};
 
 /// Silence after the mark, in which no broker has anything left to send: mosquitto has nothing then,
 /// others may have let the mark overtake what stood there.

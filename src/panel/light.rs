@@ -6,7 +6,7 @@
 //! | status | when | one light | with a red one beside it |
 //! | --- | --- | --- | --- |
 //! | off | the service does not run | dark | dark |
-//! | identify | somebody far away wants to know which kiosk it is | on for 1 s, then a flash: 0.2 s off, on, off | both by turns, in that rhythm |
+//! | identify | somebody far away wants to know which kiosk it is | 0.8 s on, 0.4 s off, on, off | both by turns, in that rhythm |
 //! | error | a source is absent or failing | blinks quickly: 0.2 s on, 0.2 s off | red blinks quickly |
 //! | ask again | a person has to do something: a page again, paper, a cover | two flashes of 0.2 s, every 1.6 s | both, two flashes |
 //! | busy | a page is taken, or a scan is open | blinks slowly: 0.8 s on, 0.8 s off | green blinks slowly |
@@ -61,7 +61,7 @@ impl Status {
 fn rhythm(status: Status) -> &'static [u64] {
     match status {
         Status::Off | Status::Ready => &[],
-        Status::Identify => &[1000, 200, 200, 200],
+        Status::Identify => &[800, 400, 400, 400],
         Status::Error => &[200, 200],
         Status::AskAgain => &[200, 200, 200, 1000],
         Status::Busy => &[800, 800],
@@ -124,7 +124,7 @@ mod tests {
         let rhythms = ALL.map(|status| drawn(status, false).0);
         let expected = [
             "................",
-            "*****.*.*****.*.",
+            "****..**..****..",
             "*.*.*.*.*.*.*.*.",
             "*.*.....*.*.....",
             "****....****....",
@@ -140,7 +140,7 @@ mod tests {
         let ready = "****************";
         let expected = [
             (none, none),
-            ("*****.*.*****.*.", ".....*.*.....*.*"),
+            ("****..**..****..", "....**..**....**"),
             (none, "*.*.*.*.*.*.*.*."),
             ("*.*.....*.*.....", "*.*.....*.*....."),
             ("****....****....", none),

@@ -210,7 +210,8 @@ mod tests {
 
     #[test]
     fn topics_of_others_mean_nothing() {
-        let id = Ulid::from_parts(7, 9);
+        // One with letters.
+        let id = Ulid::from_parts(7, 0xABC_DEF);
         for topic in [
             String::new(),
             "cic/v1/_queue".to_owned(),

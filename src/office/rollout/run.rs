@@ -21,7 +21,7 @@ use super::super::session::{About, Session};
 use super::super::settings;
 use super::super::topics::{ALL, Id, Topic, Whom};
 use super::{CHUNK, Cargo, Keeper, Outcome, Phase, RolloutError, State};
-use crate::mqtt::{Sending, Message};
+use crate::mqtt::{Message, Sending};
 
 /// Scans that shares are made of; of fewer, they would be chance.
 const ENOUGH: u64 = 20;
