@@ -62,7 +62,7 @@ use crate::scan::Desk;
 use crate::signals::{Signals, Wish};
 use crate::updates::package::Package;
 use ahead::ReadAhead;
-use commands::Ask;
+use commands::{Ask, Means};
 use figures::Figures;
 use reload::{Concerned, Control};
 use submit::Socket;
@@ -276,7 +276,8 @@ impl Daemon {
         log::info!(version = env!("CARGO_PKG_VERSION"); "ready");
         let configuring = self.start_configuration(figures.link());
         let (asks, mut asked) = mpsc::channel(1);
-        self.start_commands(&figures, sources, identify, models, configuring, doctor, asks);
+        let means = Means { asks, configuring, doctor, identify, models, sources };
+        self.start_commands(&figures, means);
 
         let watching = tokio::spawn(watch_over(self.supervisor.clone()));
         let ending = loop {

@@ -229,40 +229,51 @@ async fn drive(
 ) {
     let (mut publishes, mut subscribes) = (HashMap::new(), HashMap::new());
     let mut greet = Some(greet);
-    loop {
-        match event_loop.poll().await {
-            Ok(Event::Incoming(Packet::ConnAck(_))) => {
+    // Whether anybody still wants to hear.
+    let mut take = |event| {
+        match event {
+            Event::Incoming(Packet::ConnAck(_)) => {
                 _ = greet.take().map(|greet| greet.send(()));
             }
-            Ok(Event::Incoming(Packet::Publish(message))) => {
+            Event::Incoming(Packet::Publish(message)) => {
                 let topic = String::from_utf8_lossy(&message.topic).into_owned();
                 let (payload, retained) = (message.payload.clone(), message.retain);
-                if incoming.send(Ok(Message { topic, payload, retained })).is_err() {
-                    return;
-                }
+                return incoming.send(Ok(Message { topic, payload, retained })).is_ok();
             }
-            Ok(Event::Incoming(Packet::PubAck(ack))) => {
+            Event::Incoming(Packet::PubAck(ack)) => {
                 let outcome = match ack.reason {
                     PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Ok(()),
                     reason => Err(Failure::of_reason(reason)),
                 };
                 answer(&mut publishes, ack.pkid, outcome);
             }
-            Ok(Event::Incoming(Packet::SubAck(ack))) => {
+            Event::Incoming(Packet::SubAck(ack)) => {
                 let refused =
                     |code: &SubscribeReasonCode| !matches!(code, SubscribeReasonCode::Success(_));
                 let all = ack.return_codes.iter().map(refused).collect();
                 answer(&mut subscribes, ack.pkid, Ok(all));
             }
             // The library gives identifiers in the order in which it was asked.
-            Ok(Event::Outgoing(Outgoing::Publish(id))) => {
+            Event::Outgoing(Outgoing::Publish(id)) => {
                 publishes.extend(lock(&asked.publishes).pop_front().map(|answer| (id, answer)));
             }
-            Ok(Event::Outgoing(Outgoing::Subscribe(id))) => {
+            Event::Outgoing(Outgoing::Subscribe(id)) => {
                 subscribes.extend(lock(&asked.subscribes).pop_front().map(|answer| (id, answer)));
             }
-            Ok(_) => {}
+            _ => {}
+        }
+        true
+    };
+    loop {
+        match event_loop.poll().await {
+            Ok(event) => {
+                if !take(event) {
+                    break;
+                }
+            }
             Err(error) => {
+                // What came together with the end, such as why a message is not taken.
+                std::mem::take(&mut event_loop.state.events).into_iter().all(&mut take);
                 let _ = incoming.send(Err(error.into()));
                 break;
             }

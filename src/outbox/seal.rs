@@ -316,7 +316,7 @@ impl Salt {
     /// A key that is made of that one and this.
     fn mix(&self, key: &KeyBytes) -> KeyBytes {
         let mixed =
-            Sha256::new().chain_update(SALT_DOMAIN).chain_update(&*self.0).chain_update(&**key);
+            Sha256::new().chain_update(SALT_DOMAIN).chain_update(*self.0).chain_update(**key);
         Zeroizing::new(mixed.finalize().into())
     }
 }

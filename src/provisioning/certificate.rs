@@ -184,7 +184,12 @@ pub mod tests {
         key: &Key,
         anchor: &Authority,
     ) -> Result<Certificate, Refusal> {
-        judge(chain, &key.public(), &[anchor.certificate.clone()], Timestamp::now().as_second())
+        judge(
+            chain,
+            &key.public(),
+            std::slice::from_ref(&anchor.certificate),
+            Timestamp::now().as_second(),
+        )
     }
 
     #[test]

@@ -200,7 +200,7 @@ mod tests {
         }
 
         fn open(&self) -> Result<Signed, Refusal> {
-            Signed::open(&self.signed, &keys(&[self.public.clone()]).unwrap(), LIMIT)
+            Signed::open(&self.signed, &keys(std::slice::from_ref(&self.public)).unwrap(), LIMIT)
         }
     }
 
@@ -251,7 +251,11 @@ mod tests {
             file.write_all_at(&whole[at..=at], at as u64).unwrap();
         }
         assert!(fixture.open().is_ok());
-        let refused = Signed::open(&fixture.signed, &keys(&[fixture.public.clone()]).unwrap(), 10);
+        let refused = Signed::open(
+            &fixture.signed,
+            &keys(std::slice::from_ref(&fixture.public)).unwrap(),
+            10,
+        );
         assert_eq!(refused.unwrap_err().code(), "too_large");
     }
 

@@ -191,7 +191,7 @@ impl Package {
             }
         }
         let Demand { right, slowdown } = self.golden;
-        if !(0.0..=1.0).contains(&right) || !(slowdown > 0.0 && slowdown.is_finite()) {
+        if !(0.0..=1.0).contains(&right) || slowdown <= 0.0 || !slowdown.is_finite() {
             return malformed("golden.right is a share, golden.slowdown a factor".to_owned());
         }
         let decision = Table::from_iter([("decision".to_owned(), self.decision.clone().into())]);

@@ -78,13 +78,12 @@ def test_worker_killed_in_the_middle_of_a_job_loses_nothing_and_only_what_it_hel
     victim = until(office.queue.holder)
     workers[victim].kill()
     assert codes(submit.answers()) == [paper.code for paper in papers]
-    [other] = workers.keys() - {victim}
     until(lambda: office.queue.states[victim]["status"] == "offline")
-    # Each job was read by the one that is left, but for those that the other had answered: one at most was read twice.
-    answered = [topic for topic in office.queue.topics("answers") if topic.endswith(other)]
-    assert len(set(answered)) <= 6 and submit.process.returncode == 0
-    taken = [json.loads(said)["worker"] for topic, said, _ in office.queue.said if topic.startswith("taken/")]
-    assert set(taken) == set(workers)
+    assert submit.process.returncode == 0
+    taken = {(topic, json.loads(said)["worker"]) for topic, said, _ in office.queue.said if topic.startswith("taken/")}
+    assert {worker for _, worker in taken} == set(workers)
+    # A worker holds one job at a time here: that one alone was begun by both.
+    assert len(taken) <= len(papers) + 1
 
 
 def test_document_that_ends_three_workers_is_a_dead_letter_without_the_document(office, new_papers):
@@ -92,7 +91,7 @@ def test_document_that_ends_three_workers_is_a_dead_letter_without_the_document(
     submit = office.submit("s", [paper], "--patience", "60")
     for name in ("w-1", "w-2", "w-3"):
         worker = office.worker(name)
-        until(lambda name=name: office.queue.states[name].get("held"))
+        until(lambda name=name: office.queue.holder() == name)
         worker.kill()
     [answer] = submit.answers()
     assert answer["errorCode"] == "6" and submit.process.returncode == 1
@@ -124,8 +123,13 @@ def test_answer_that_comes_twice_is_taken_once_and_its_reader_told(office, new_p
     with server:
         topic, said, _ = next(each for each in office.queue.said if each[0].startswith("answers/s/"))
         job = topic.split("/")[2]
-        office.queue.publish(f"answers/serve/{job}/w-1", said)
-        until(lambda: f"settled/w-1/serve/{job}" in office.queue.topics("settled"))
+
+        def is_settled() -> bool:
+            # It answers HTTP before it listens at the broker.
+            office.queue.publish(f"answers/serve/{job}/w-1", said)
+            return f"settled/w-1/serve/{job}" in office.queue.topics("settled")
+
+        until(is_settled)
         key = server.key("tests")
         assert server.by_file(key, papers[0].content).json()["errorCode"] == "0"
 
@@ -186,8 +190,8 @@ def test_what_strangers_publish_ends_nobody_and_changes_no_answer(office, new_pa
     submit = office.submit("s", papers)
     held = until(lambda: office.queue.topics("taken/s"))[0]
     job = held.split("/")[2]
+    office.queue.judges = False
     for payload in (b"", b"\xff" * 100, b"{", b'{"worker":"x"}', b"[" * 5000, secrets.token_bytes(100_000)):
-        office.queue.schemas.clear()
         office.queue.publish(f"jobs/stranger/{ID}", payload)
         office.queue.publish(f"answers/s/{job}/w-1", payload)
         office.queue.publish(f"answers/s/{job}/w-9", payload)
@@ -195,7 +199,6 @@ def test_what_strangers_publish_ends_nobody_and_changes_no_answer(office, new_pa
         office.queue.publish(f"settled/w-1/stranger/{ID}", payload)
     office.queue.publish(f"jobs/s/{ID}/more", b"?")
     assert codes(submit.answers()) == [paper.code for paper in papers]
-    office.queue.strange.clear()
 
 
 def test_several_submitters_have_each_their_own_answers(office, new_papers):

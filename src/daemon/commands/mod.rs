@@ -59,18 +59,26 @@ impl Report {
     }
 }
 
+/// What commands are done with that the daemon does not keep.
+pub struct Means {
+    /// The rest of the daemon.
+    pub asks: mpsc::Sender<Ask>,
+    /// Has the settings from afar.
+    pub(super) configuring: Configuring,
+    /// What the doctor is to be called with.
+    pub doctor: Vec<OsString>,
+    /// The panel's light.
+    pub identify: Identify,
+    /// Looks after the models.
+    pub models: Models,
+    /// The devices.
+    pub sources: Sources,
+}
+
 impl Daemon {
     /// Begins to do what is ordered. The program is ready.
-    pub(super) fn start_commands(
-        &self,
-        figures: &Figures,
-        sources: Sources,
-        identify: Identify,
-        models: Models,
-        configuring: Configuring,
-        doctor: Vec<OsString>,
-        asks: mpsc::Sender<Ask>,
-    ) {
+    pub(super) fn start_commands(&self, figures: &Figures, means: Means) {
+        let Means { asks, configuring, doctor, identify, models, sources } = means;
         let told = lock(&self.commands).told();
         let inbox = self.post.listen(vec![self.topics.commands()], move |topic, message, kept| {
             told.is_news(topic, message, kept)

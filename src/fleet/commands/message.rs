@@ -215,7 +215,7 @@ impl Message {
         }
         let made = i64::try_from(id.timestamp_ms()).ok();
         let made = made.and_then(|it| Timestamp::from_millisecond(it).ok());
-        if !made.is_some_and(|made| made.duration_since(at).abs() <= SAME_TIME) {
+        if made.is_none_or(|made| made.duration_since(at).abs() > SAME_TIME) {
             return malformed("at: expected within an hour of the time that is in the ULID");
         }
         let parameters = match &json["parameters"] {

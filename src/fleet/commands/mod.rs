@@ -260,7 +260,7 @@ impl Commands {
     pub fn begin(&mut self, senders: &Senders, now: Timestamp) -> Option<Begun> {
         while let Some((address, (given, _))) = self.waiting.pop_first() {
             let begun = self.judge(&address, &given, senders, now).and_then(|task| {
-                let kind = Kind::named(&given.kind).ok_or_else(|| unknown_kind())?;
+                let kind = Kind::named(&given.kind).ok_or_else(unknown_kind)?;
                 self.keep(Known {
                     address: address.clone(),
                     kind,
@@ -354,7 +354,7 @@ impl Commands {
         let Some(kinds) = senders.get(&address.sender) else {
             return Err(Failure::new(Code::NotAllowed, NOT_NAMED));
         };
-        let kind = Kind::named(&given.kind).ok_or_else(|| unknown_kind())?;
+        let kind = Kind::named(&given.kind).ok_or_else(unknown_kind)?;
         if !kinds.contains(&kind) {
             let reason = "fleet.senders at the kiosk does not let this sender order that";
             return Err(Failure::new(Code::NotAllowed, reason));
