@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["version"]
 
-MOST_PROGRAM = {"amd64": 24_000_000, "arm64": 20_000_000}  # bytes
+# Bytes. That for x86-64 has what an office needs, too.
+MOST_PROGRAM = {"amd64": 28_000_000, "arm64": 21_500_000}
 # What a library that is asked for by this name comes in.
 PACKAGES = {
     "libc.so.6": "libc6",
