@@ -62,7 +62,12 @@ impl JsonSchema for CertificateHash {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({"type": "string", "pattern": "^([0-9A-Fa-f]{2}:?){32}$"})
+        schemars::json_schema!({
+            "type": "string",
+            "pattern": "^([0-9A-Fa-f]{2}:?){32}$",
+            // Of nothing.
+            "examples": ["e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"],
+        })
     }
 }
 

@@ -381,8 +381,8 @@ def test_models_that_read_worse_than_those_before_are_left_by_themselves(open_ki
     branch.kiosk.start()
     installed(branch.kiosk, bad_models.file)
     until(lambda: presence(branch).get("package") == {"version": "1.3.0", "trial": True})
-    # A few documents are read badly, and no more.
-    wrong = next(number for number in range(9) if is_right(read_golden(branch)))
+    # Some documents are read badly, until the next look at how they are read.
+    wrong = next(number for number in range(500) if is_right(read_golden(branch)))
     assert 3 <= wrong
     until(lambda: "package" not in presence(branch))
     until(lambda: branch.listener.telemetry[-1]["anomalies"].get("packages_left") == 1)
