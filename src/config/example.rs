@@ -110,6 +110,8 @@ mod tests {
                 _ => format!("{line}\n"),
             })
             .collect();
+        // No text that stands for a broker is one.
+        let all = all.replace("broker = \"…\"", "broker = \"mqtts://broker.branch\"");
         let config = Config::parse(&all).unwrap();
         assert!(config.http.tls.is_some() && config.reading.precision.is_some());
         assert_eq!(config.panel.lamp.map(|lamp| lamp.active_low), Some(false));

@@ -440,7 +440,8 @@ mod tests {
     fn other_defaults_hold_where_nothing_is_set() {
         let config = Config::parse("[decision]\nmax_failed_checks = 2").unwrap();
         let with = |text: &str| config.with_defaults(&text.parse().unwrap()).decision;
-        let decision = with("max_failed_checks = 1\nvalue_below = 0.7\nvalues = { cic_code = 0.5 }");
+        let decision =
+            with("max_failed_checks = 1\nvalue_below = 0.7\nvalues = { cic_code = 0.5 }");
         assert_eq!((decision.max_failed_checks, decision.value_below), (2, 0.7));
         assert_eq!(decision.threshold("cic_code"), 0.5);
         assert_eq!(with("value_above = 1"), config.decision);
