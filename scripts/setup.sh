@@ -243,6 +243,8 @@ kiosk() {
     want qemu-system-arm -- qemu-system-aarch64 --version
     want qemu-user-static -- qemu-aarch64-static --version
     want mmdebstrap -- mmdebstrap --version
+    # It asks this whether programs for arm64 run here.
+    want arch-test -- which arch-test
     want gcc-aarch64-linux-gnu -- aarch64-linux-gnu-gcc-12 --version
     want e2fsprogs -- env PATH="$PATH:/usr/sbin" which mke2fs debugfs
     want busybox-static -- which busybox
