@@ -13,7 +13,7 @@ use super::text::Text;
 pub fn read<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Text> {
     // A list would do for an object, as far as serde is concerned.
     if payload.trim_ascii_start().starts_with(b"[") {
-        return Err(Text::of("not in its form (a list)"));
+        return Err(Text::of("not in its form (a list at line 1, column 1)"));
     }
     serde_json::from_slice(payload).map_err(|error| {
         // What stands there may be anything: the place says enough.
