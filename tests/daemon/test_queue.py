@@ -214,10 +214,10 @@ def test_worker_that_is_told_to_end_finishes_what_it_holds(office, new_papers):
     office, papers = office(), new_papers(4, **SLOW)
     first = office.worker("w-1")
     submit = office.submit("s", papers)
-    until(lambda: office.queue.states["w-1"].get("held"))
+    until(lambda: office.queue.holder() == "w-1")
     office.worker("w-2")
     assert first.stop() == 0
-    assert office.queue.states["w-1"] == {"status": "offline", "role": "worker"}
+    until(lambda: office.queue.states["w-1"] == {"status": "offline", "role": "worker"})
     assert codes(submit.answers()) == [paper.code for paper in papers]
     assert "/".join(office.queue.topics("answers")).count("w-1") >= 1
 

@@ -72,7 +72,7 @@ def test_no_log_names_a_file_of_a_customer(told, logs):
 def test_topics_are_made_of_branch_kiosk_and_scan_id_or_are_of_commands(told, logs):
     topics = {line for file in logs.glob("*.topics") for line in file.read_text(encoding="utf-8").splitlines()}
     shape = re.compile(r"cic/v1/hn-01/kiosk-\d/(presence|telemetry|config/(desired|reported)|result/[0-9A-HJKMNP-TV-Z]{26}|command/.+)")
-    shared = re.compile(r"cic/v1/(_all|hn-01)/_all/config/desired")
+    shared = re.compile(r"cic/v1/(_all|hn-01)/_all/(config/desired|package/[0-9a-f]{64}/\d+)")
     assert topics and [topic for topic in topics if not shape.fullmatch(topic) and not shared.fullmatch(topic)] == []
 
 
