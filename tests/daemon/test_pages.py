@@ -21,8 +21,11 @@ def pages(tmp_path):
 
 def put(kiosk, path: str, file=None) -> tuple[int, dict]:
     body = ["--upload-file", file] if file else ["--request", "PUT"]
-    command = ["curl", "--silent", "--unix-socket", kiosk.socket, *body, "--write-out", "\n%{http_code}"]
+    # Sent again where the connection breaks: it stays one page.
+    again = ["--retry", "2", "--retry-all-errors"]
+    command = ["curl", "--silent", *again, "--unix-socket", kiosk.socket, *body, "--write-out", "\n%{http_code}"]
     result = subprocess.run([*command, f"http://kiosk/scans/{path}"], capture_output=True, text=True, timeout=PATIENCE)
+    assert result.returncode == 0, f"curl: {result.returncode}, {kiosk.said()[-1000:]}"
     answer, status = result.stdout.rsplit("\n", 1)
     return int(status), json.loads(answer)
 

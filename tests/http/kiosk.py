@@ -146,8 +146,13 @@ class Server:
         return requests.get(self.address + "/openapi.json", timeout=PATIENCE).json()
 
     def metrics(self) -> dict[tuple[str, frozenset], float]:
-        """All figures by name and labels."""
-        text = requests.get(self.address + "/metrics", timeout=PATIENCE).text
+        """All figures by name and labels. Whoever scrapes them asks again where a connection breaks, while the program
+        runs."""
+        try:
+            text = requests.get(self.address + "/metrics", timeout=PATIENCE).text
+        except requests.ConnectionError:
+            assert self.process.poll() is None, f"the program has ended with {self.process.returncode}"
+            text = requests.get(self.address + "/metrics", timeout=PATIENCE).text
         families = text_string_to_metric_families(text)
         return {
             (sample.name, frozenset(sample.labels.items())): sample.value for one in families for sample in one.samples
