@@ -19,7 +19,7 @@ demo: ## read a scanned report, draw what was found, publish it to a broker and 
 	scripts/demo.sh
 
 test: ## check format and lints, run every test
-	scripts/setup.sh build onnxruntime test appliance
+	scripts/setup.sh build onnxruntime test appliance screen
 	scripts/test.sh
 
 bench: ## compare with Tesseract and RapidOCR on the same pages, into docs/benchmark.md (DOCUMENTS=of a kind: only print)

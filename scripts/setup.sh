@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Gets what the Makefile's targets need, and nothing that is there already.
 #
-# setup.sh build|broker|onnxruntime|onnxruntime-aarch64|aarch64|deb|test|appliance|bench|training|fuzz|vm|kiosk ...
+# setup.sh build|broker|onnxruntime|onnxruntime-aarch64|aarch64|deb|test|appliance|screen|bench|training|fuzz|vm|kiosk ...
 #
 # Debian packages are installed when this runs as root; otherwise a line says which ones to install.
 set -euo pipefail
@@ -197,6 +197,39 @@ appliance() {
     install_missing
 }
 
+# What the screen's pages are looked at with: browsers, and for the full-screen unit a compositor; letters with Vietnamese
+# accents; and axe-core, which knows what people with disabilities cannot use.
+screen() {
+    broker
+    want chromium -- which chromium
+    want cog -- which cog
+    want cage -- which cage
+    want xwayland -- which Xwayland
+    want fonts-noto-core -- is_installed fonts-noto-core
+    want curl -- curl --version
+    want systemd -- test -x /lib/systemd/systemd
+    install_missing
+    venv .cache/http tests/http/requirements.txt
+    axe
+}
+
+# One file of the package at npm's registry, for which nothing of npm's is needed.
+AXE=4.14.1
+AXE_SHA512=1477dafa598d8d065f273d6af302aa203c02e83131707b7fa648cd41bd3d6b734f8c22a0dab86ee6a6f64b8afbe804b214d36db85a2826965edfb3a0b9d546b5
+
+axe() {
+    local folder=.cache/axe
+    [ -e "$folder/axe.min.js" ] && [ "$(cat "$folder/version")" = "$AXE" ] && return
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    curl --silent --show-error --fail --location --output "$folder/axe.tgz" \
+        "https://registry.npmjs.org/axe-core/-/axe-core-$AXE.tgz"
+    echo "$AXE_SHA512  $folder/axe.tgz" | sha512sum --check --quiet || die "axe-core $AXE is not what it was"
+    tar -xzf "$folder/axe.tgz" -C "$folder" --strip-components 1 package/axe.min.js
+    rm "$folder/axe.tgz"
+    echo "$AXE" >"$folder/version"
+}
+
 training() {
     fonts
     venv .cache/training models/training/requirements.txt
@@ -257,7 +290,7 @@ kiosk() {
 
 for part in "$@"; do
     case $part in
-    build | broker | onnxruntime | onnxruntime-aarch64 | aarch64 | deb | appliance | training | fuzz | vm | kiosk) "${part//-/_}" ;;
+    build | broker | onnxruntime | onnxruntime-aarch64 | aarch64 | deb | appliance | screen | training | fuzz | vm | kiosk) "${part//-/_}" ;;
     test | bench) "${part}_tools" ;;
     *) die "unknown part $part" ;;
     esac

@@ -46,6 +46,10 @@ appliance_tests() {
     .cache/http/bin/python -m pytest -rs tests/appliance
 }
 
+screen_tests() {
+    .cache/http/bin/python -m pytest -rs tests/screen
+}
+
 # What the programs of the Rust tests logged; the Python tests search theirs themselves.
 logs=target/tmp/logs
 rm -rf "$logs"
@@ -60,6 +64,7 @@ part "HTTP API, from outside" http_tests
 part "daemon, from outside" daemon_tests
 part "fleet, from outside" fleet_tests
 part "appliance, booted" appliance_tests
+part "screen, in a browser" screen_tests
 part "no value of a paper in a log" python3 tests/secrecy.py "$logs"
 
 # pytest ends with "=== N passed in S s ===", cargo prints "test result: ok. N passed; ..." for each binary.

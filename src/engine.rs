@@ -19,6 +19,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageError, ImageFormat, Rgb, RgbImage};
+use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
 use crate::geometry::Rect;
@@ -45,11 +46,29 @@ pub struct Models {
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Loader = Box<dyn Fn() -> Result<Models, BoxError> + Send + Sync>;
 
+/// Which pictures an answer has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Pictures {
+    /// None.
+    #[default]
+    None,
+    /// Those of pages: for tables, pages are decoded again.
+    Pages,
+    /// Those of pages and tables.
+    All,
+}
+
+impl From<bool> for Pictures {
+    fn from(wanted: bool) -> Self {
+        if wanted { Self::All } else { Self::None }
+    }
+}
+
 /// What one reading should give.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// Fill in the pictures of pages and tables.
-    pub pictures: bool,
+    /// Which pictures are filled in.
+    pub pictures: Pictures,
     /// Values below this confidence are named in `meta.needs_review`.
     pub review_below: f32,
     /// What a picture must be like; what is wrong with one that is not stands in `meta.quality`.
@@ -59,7 +78,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let review_below = report::Options::default().review_below;
-        Self { pictures: false, review_below, gate: Gate::default() }
+        Self { pictures: Pictures::None, review_below, gate: Gate::default() }
     }
 }
 
@@ -111,6 +130,7 @@ impl From<ModelError> for EngineError {
 }
 
 /// A page as read.
+#[derive(Clone)]
 struct ReadPage {
     text: PageText,
     /// Whether models took part.
@@ -122,6 +142,7 @@ struct ReadPage {
 }
 
 /// A page that was read before the last one of its document was there.
+#[derive(Clone)]
 pub struct PageAhead(ReadPage);
 
 /// Reads credit reports. One serves any number of threads.
@@ -177,7 +198,7 @@ impl Engine {
     ) -> Result<Vec<Vec<u8>>, EngineError> {
         let document = Document::open(files, &self.limits)?;
         let picture = |&index: &usize| {
-            let options = Options { pictures: true, ..Options::default() };
+            let options = Options { pictures: Pictures::Pages, ..Options::default() };
             let page = self.read_page(&document, index, &options, Watch::new(observer, index))?;
             Ok(page.picture.unwrap_or_default())
         };
@@ -253,10 +274,13 @@ impl Engine {
         if reading.reports.is_empty() {
             return Ok(Answer::failure(ErrorCode::NoReport, meta));
         }
-        if options.pictures {
+        if options.pictures != Pictures::None {
             let pictures: Vec<Vec<u8>> = pictures.into_iter().flatten().collect();
             for report in &mut reading.reports {
-                if let Err(error) = add_pictures(report, &pictures) {
+                report.imgs = pictures.iter().map(|page| BASE64_STANDARD.encode(page)).collect();
+                if options.pictures == Pictures::All
+                    && let Err(error) = add_table_pictures(report, &pictures)
+                {
                     return Ok(failure(error.into(), meta));
                 }
             }
@@ -335,7 +359,7 @@ impl Engine {
         options: &Options,
         watch: Watch,
     ) -> Result<ReadPage, EngineError> {
-        let (index, pictures) = (page.index, options.pictures);
+        let (index, pictures) = (page.index, options.pictures != Pictures::None);
         let layer = page.text.take();
         let by_pixels = layer.is_none();
         let findings = if by_pixels { options.gate.judge(&page.quality) } else { Vec::new() };
@@ -380,15 +404,14 @@ fn failure(error: EngineError, meta: Meta) -> Answer {
     Answer::failure(error.code(), Meta { detail: Some(error.to_string()), ..meta })
 }
 
-/// Fills in `imgs` and each table's picture from the pages' JPEGs.
-fn add_pictures(report: &mut Report, pages: &[Vec<u8>]) -> Result<(), ImageError> {
+/// Fills in each table's picture from the pages' JPEGs.
+fn add_table_pictures(report: &mut Report, pages: &[Vec<u8>]) -> Result<(), ImageError> {
     for table in Table::ALL {
         let rows = report.table_mut(table);
         if !rows.regions.is_empty() {
             rows.image = BASE64_STANDARD.encode(stacked(&rows.regions, pages)?);
         }
     }
-    report.imgs = pages.iter().map(|page| BASE64_STANDARD.encode(page)).collect();
     Ok(())
 }
 

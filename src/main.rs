@@ -22,6 +22,7 @@ mod provisioning;
 mod queue;
 mod reading;
 mod scan;
+mod screen;
 mod signals;
 mod updates;
 mod worker;

@@ -18,6 +18,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use cic_kiosk::config::Config;
+use cic_kiosk::engine::Pictures;
 use cic_kiosk::finding::Finding;
 use cic_kiosk::page::{Files, Likeness, Page, PageError};
 use cic_kiosk::report::schema::{Answer, Meta};
@@ -76,12 +77,13 @@ pub enum Sheet {
     There(Handle),
 }
 
-/// A page that was read ahead of its document, wherever that lies.
+/// A page that was read ahead of its document, wherever that lies. Clones are the same page.
+#[derive(Clone)]
 pub enum Ahead {
     /// In this process, by this one.
-    Here(Arc<Local>, Box<LocalAhead>),
+    Here(Arc<Local>, Arc<LocalAhead>),
     /// With the worker.
-    There(Handle),
+    There(Arc<Handle>),
 }
 
 impl Reader {
@@ -220,7 +222,7 @@ impl Reader {
                 let read = spawn_blocking(move || local.read_ahead(*page, pictures)).await;
                 let read = read.map_err(|_| ReadError::Panic)?;
                 let read = read.map_err(|error| ReadError::Unable(error.to_string()))?;
-                Ok(Ahead::Here(by, Box::new(read)))
+                Ok(Ahead::Here(by, Arc::new(read)))
             }
             (Place::Worker(client), Sheet::There(page)) => client.read_ahead(page, pictures).await,
             _ => Err(ReadError::Interrupted),
@@ -254,7 +256,7 @@ impl Reader {
         let Work { scan, files, ahead, pictures } = work;
         let here = |ahead: Ahead| match ahead {
             // A document is not read with two sets of models.
-            Ahead::Here(by, ahead) => Arc::ptr_eq(&by, &local).then_some(*ahead),
+            Ahead::Here(by, ahead) => Arc::ptr_eq(&by, &local).then(|| Arc::unwrap_or_clone(ahead)),
             Ahead::There(_) => None,
         };
         let ahead = ahead.into_iter().map(|page| page.and_then(here)).collect();
@@ -337,8 +339,8 @@ pub struct Work {
     pub files: Files,
     /// What was read of it ahead: for each file its one page, where that was.
     pub ahead: Vec<Option<Ahead>>,
-    /// Whether the answer has pictures.
-    pub pictures: bool,
+    /// Which pictures the answer has.
+    pub pictures: Pictures,
 }
 
 /// A document that was read.

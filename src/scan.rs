@@ -53,6 +53,7 @@ impl Scan {
         meta.captured_at = Some(self.captured_at.to_string());
         meta.captured_by = self.source.map(|source| source.as_str().to_owned());
         meta.interrupted = self.notes.interrupted;
+        meta.consent.clone_from(&self.notes.consent);
         for (&page, findings) in &self.notes.asked {
             let place = meta.quality.binary_search_by_key(&page, |quality| quality.page);
             let place = place.unwrap_or_else(|place| {
@@ -127,7 +128,9 @@ impl Desk {
         let meta = answer.meta.get_or_insert_default();
         meta.kiosk_id = settings.kiosk.id.as_ref().map(ToString::to_string);
         scan.describe(meta);
-        let cloud = self.cloud().filter(|cloud| cloud.is_allowed()).zip(document);
+        // A customer who was asked may have declined.
+        let is_agreed = scan.notes.consent.as_ref().is_none_or(|consent| consent.cloud);
+        let cloud = self.cloud().filter(|cloud| is_agreed && cloud.is_allowed()).zip(document);
         let decided = decide(&answer, &settings.decision, cloud.is_some());
         let answer = match cloud {
             Some((cloud, document)) if decided.verdict == Verdict::Cloud => {

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use cic_kiosk::finding::Finding;
 use cic_kiosk::page::Quality;
+use cic_kiosk::report::schema::Agreement;
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -27,6 +28,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
+pub use camera::{Problem, Sight};
 pub use device::Device;
 pub use folder::HotFolder;
 
@@ -142,13 +144,36 @@ impl Order {
     }
 }
 
-/// What a source sees, for people who set it up.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// Whether devices may capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// They may not.
+    Closed,
+    /// They may, for this customer: what was captured for another one is captured again.
+    Open(Ulid),
+}
+
+/// What becomes of a scan that a customer has seen.
+pub struct Decision {
+    /// Which one.
+    pub scan: Ulid,
+    /// It is sent, with what the customer agreed to; otherwise it is forgotten.
+    pub send: Option<Agreement>,
+}
+
+/// What a camera sees.
+#[derive(Clone, Debug, Default)]
 pub struct Preview {
-    /// What there is, or what is missing, in words.
-    pub sight: String,
+    /// Counts the looks.
+    pub number: u64,
+    /// What there is, or what is missing; none before the first look.
+    pub sight: Option<Sight>,
     /// Figures of the paper, where there is any.
     pub quality: Option<Quality>,
+    /// Its corners where it lies still, as shares of the picture's width and height.
+    pub outline: Option<[[f32; 2]; 4]>,
+    /// A small JPEG; made only while somebody looks.
+    pub picture: Option<Arc<[u8]>>,
 }
 
 /// A page as a source gives it.
@@ -195,6 +220,7 @@ pub struct Port {
     state: watch::Sender<State>,
     preview: watch::Sender<Preview>,
     orders: mpsc::Receiver<Order>,
+    gate: watch::Receiver<Gate>,
     stop: CancellationToken,
 }
 
@@ -204,8 +230,8 @@ pub struct Outlet {
     pub events: mpsc::Receiver<Event>,
     /// How the source is.
     pub state: watch::Receiver<State>,
-    /// What it sees.
-    pub preview: watch::Receiver<Preview>,
+    /// What it sees; who subscribes has pictures made.
+    pub preview: watch::Sender<Preview>,
     /// To tell it something.
     pub orders: mpsc::Sender<Order>,
 }
@@ -213,18 +239,19 @@ pub struct Outlet {
 impl Port {
     /// A source that has not begun, until `stop` is cancelled.
     pub fn new(stop: CancellationToken) -> (Self, Outlet) {
+        Self::gated(stop, watch::Sender::new(Gate::Open(Ulid::nil())).subscribe())
+    }
+
+    /// The same, which captures only while the gate is open.
+    pub fn gated(stop: CancellationToken, gate: watch::Receiver<Gate>) -> (Self, Outlet) {
         // One page at a time: a source gets no further ahead than what is safe.
         let (events, received) = mpsc::channel(1);
         let (orders, ordered) = mpsc::channel(ORDERS);
         let state = watch::Sender::new(State::unknown());
         let preview = watch::Sender::default();
-        let outlet = Outlet {
-            events: received,
-            state: state.subscribe(),
-            preview: preview.subscribe(),
-            orders,
-        };
-        (Self { events, state, preview, orders: ordered, stop }, outlet)
+        let outlet =
+            Outlet { events: received, state: state.subscribe(), preview: preview.clone(), orders };
+        (Self { events, state, preview, orders: ordered, gate, stop }, outlet)
     }
 
     /// Gives a page, and waits until it is safe, for as long as that takes.
@@ -255,7 +282,23 @@ impl Port {
 
     /// Shows what the source sees.
     pub fn show(&self, preview: Preview) {
-        self.preview.send_replace(preview);
+        let number = self.preview.borrow().number + 1;
+        self.preview.send_replace(Preview { number, ..preview });
+    }
+
+    /// Whether somebody looks at that.
+    pub fn is_watched(&self) -> bool {
+        self.preview.receiver_count() > 0
+    }
+
+    /// Whether it may capture, and for whom.
+    pub fn gate(&self) -> Gate {
+        *self.gate.borrow()
+    }
+
+    /// Whether it may capture.
+    pub fn is_open(&self) -> bool {
+        self.gate() != Gate::Closed
     }
 
     /// Waits for the next order.
@@ -350,6 +393,10 @@ pub struct Handle {
     pub scan: watch::Receiver<Option<OpenScan>>,
     /// To tell it something.
     pub orders: mpsc::Sender<Order>,
+    /// To tell its session what a customer has decided.
+    pub decisions: mpsc::Sender<Decision>,
+    /// What it sees; who subscribes has pictures made.
+    pub preview: watch::Sender<Preview>,
     /// What came of it.
     pub tally: Arc<Tally>,
     /// What went wrong with a camera's pictures.
@@ -399,6 +446,18 @@ impl Sources {
     /// Whether there is a source of this name.
     pub fn has(&self, source: Source) -> bool {
         self.0.iter().any(|handle| handle.source == source)
+    }
+
+    /// What the camera sees from now on, where there is one.
+    pub fn preview(&self) -> Option<watch::Receiver<Preview>> {
+        let camera = self.0.iter().find(|handle| handle.source == Source::Camera)?;
+        Some(camera.preview.subscribe())
+    }
+
+    /// Tells a source's session what a customer has decided. Whether it heard.
+    pub fn decide(&self, source: Source, decision: Decision) -> bool {
+        let handle = self.0.iter().find(|handle| handle.source == source);
+        handle.is_some_and(|handle| handle.decisions.try_send(decision).is_ok())
     }
 
     /// Tells a source something. Without a name: the one that has a scan; where there is none, and it

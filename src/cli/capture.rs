@@ -210,7 +210,8 @@ fn words(outlet: &Outlet) -> String {
         State::Ready => "ready".to_owned(),
         State::Busy => "busy".to_owned(),
     };
-    let Preview { sight, quality } = outlet.preview.borrow().clone();
+    let Preview { sight, quality, .. } = outlet.preview.borrow().clone();
+    let sight = sight.map_or_else(String::new, |sight| sight.to_string());
     let figures = quality.map_or_else(String::new, |it| figures(&it));
     [state, sight, figures].into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join(" · ")
 }

@@ -1,5 +1,7 @@
 //! `run`: the service on the kiosk.
 
+use std::sync::Arc;
+
 use clap::Args;
 
 use super::config::ConfigArgs;
@@ -25,12 +27,19 @@ impl Run {
     pub fn run(&self) -> Outcome {
         let (source, reading) = (self.config.clone(), self.reading.clone());
         let load = move || {
-            let mut config = source.load()?.config;
-            reading.apply(&mut config);
-            Ok(config)
+            let mut loaded = source.load()?;
+            reading.apply(&mut loaded.config);
+            Ok(loaded)
         };
-        daemon::run(Box::new(load), self.config.arguments(), |address| {
-            let line = address.map_or("ready\n".to_owned(), |at| format!("ready: http {at}\n"));
+        daemon::run(Arc::new(load), self.config.arguments(), |places| {
+            let named = |name: &str, at: Option<&str>| at.map(|at| format!("{name} {at}"));
+            let places = [named("http", places.api), named("screen", places.screen)];
+            let places: Vec<String> = places.into_iter().flatten().collect();
+            let line = if places.is_empty() {
+                "ready\n".to_owned()
+            } else {
+                format!("ready: {}\n", places.join(", "))
+            };
             Ok(print(&line)?)
         })?;
         Ok(true)

@@ -243,7 +243,7 @@ mod office {
             let (path, max_bytes) = (file.to_owned(), self.max_bytes);
             let bytes = spawn_blocking(move || super::read(&path, max_bytes)).await;
             let files = Files::from(bytes.map_err(|error| error.to_string())??);
-            let work = Work { scan, files, ahead: Vec::new(), pictures: self.pictures };
+            let work = Work { scan, files, ahead: Vec::new(), pictures: self.pictures.into() };
             let answer = self.submitter.read(work, self.patience, |_| ()).await;
             let mut answer = answer.map_err(|error| match error {
                 ReadError::TooSlow(_) => {

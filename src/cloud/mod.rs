@@ -190,6 +190,15 @@ impl Cloud {
         answer
     }
 
+    /// The branch's consent, and the customer's where one was asked.
+    fn consent(&self, local: &Answer) -> String {
+        let customers = local.meta.as_ref().and_then(|meta| meta.consent.as_ref());
+        match customers {
+            Some(agreement) => format!("{} {}", self.policy.consent, agreement.id),
+            None => self.policy.consent.clone(),
+        }
+    }
+
     fn merge(&self, local: &Answer, read: Read) -> Result<Answer, Failure> {
         let options = merge::Options {
             confidence_cap: self.policy.confidence_cap,
@@ -259,7 +268,7 @@ impl Cloud {
             scan_id: scan_id.to_owned(),
             bytes: bytes.len(),
             host: self.policy.host.clone(),
-            consent: self.policy.consent.clone(),
+            consent: self.consent(local),
             pages: pages.iter().copied().collect(),
         };
         let parcel = Parcel { bytes, pages: new.pages.len() };

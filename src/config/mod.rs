@@ -19,7 +19,9 @@ mod mqtt;
 mod outbox;
 mod panel;
 mod scanner;
+mod screen;
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
@@ -43,6 +45,7 @@ pub use mqtt::{Broker, Mqtt, Place, Protocol};
 pub use outbox::Outbox;
 pub use panel::{Line, LineName, Panel};
 pub use scanner::{Begin, Escl, OptionName, Sane, Tray};
+pub use screen::Screen;
 
 use crate::models::Precision;
 use crate::page::{Gate, Limits};
@@ -73,6 +76,8 @@ pub struct Config {
     pub sane: Sane,
     /// Lamp, button and status light.
     pub panel: Panel,
+    /// The touch screen, which the program serves pages for.
+    pub screen: Screen,
     /// What a page's picture must be like.
     pub quality: Gate,
     /// What is good enough as it was read here.
@@ -164,6 +169,24 @@ impl Config {
         let left: Table = left.map(|(key, value)| (key.clone(), value.clone())).collect();
         self.with(&Table::from_iter([("decision".to_owned(), left.into())]))
             .unwrap_or_else(|_| self.clone())
+    }
+
+    /// The keys in which two configurations differ, `section.key`.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        // Everything in a configuration can be written as TOML.
+        let [one, other] = [self, other].map(|config| Table::try_from(config).unwrap_or_default());
+        let mut keys = Vec::new();
+        for (section, settings) in &one {
+            let [one, other] =
+                [Some(settings), other.get(section)].map(|it| it.and_then(Value::as_table));
+            let names = one.into_iter().chain(other).flat_map(Table::keys);
+            for key in BTreeSet::from_iter(names) {
+                if one.and_then(|it| it.get(key)) != other.and_then(|it| it.get(key)) {
+                    keys.push(format!("{section}.{key}"));
+                }
+            }
+        }
+        keys
     }
 
     /// Whether the settings agree with each other.

@@ -14,12 +14,14 @@
 mod ahead;
 mod commands;
 mod configuration;
+mod deck;
 mod figures;
 mod fleet;
 mod models;
 mod orders;
 mod reload;
 mod renewal;
+mod screen;
 mod session;
 mod sources;
 pub mod submit;
@@ -33,7 +35,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cic_kiosk::config::{Config, Mqtt, Name};
+use cic_kiosk::config::{Config, Loaded, Mqtt, Name};
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use tokio::runtime;
@@ -59,6 +61,7 @@ use crate::outbox::{self, Outbox, OutboxError, Salt, SealingKeys};
 use crate::panel::{self, Identify};
 use crate::reading::{self, Reader};
 use crate::scan::Desk;
+use crate::screen::Visits;
 use crate::signals::{Signals, Wish};
 use crate::updates::package::Package;
 use ahead::ReadAhead;
@@ -70,7 +73,7 @@ use supervisor::{Failure, Supervisor};
 use worker::Worker;
 
 /// Reads the configuration, at the start and whenever it is to be read again.
-pub type Load = Box<dyn Fn() -> Result<Config, Failure> + Send + Sync>;
+pub type Load = Arc<dyn Fn() -> Result<Loaded, Failure> + Send + Sync>;
 
 /// How often figures are looked at and told.
 const LOOK: Duration = Duration::from_secs(5);
@@ -88,17 +91,26 @@ const ENDED: usize = 1024;
 /// For work that does not end when the program does: it is given up.
 const GIVEN_UP: Duration = Duration::from_millis(500);
 
+/// Where the program can be reached.
+#[derive(Clone, Copy)]
+pub struct Places<'a> {
+    /// The HTTP API,
+    pub api: Option<&'a str>,
+    /// and the screen, where they are anywhere.
+    pub screen: Option<&'a str>,
+}
+
 /// Runs until SIGTERM. `doctor` is what `cic-kiosk doctor` has to be called with for this kiosk;
-/// `announce` is told where the HTTP API is, if it is anywhere, when all is ready.
+/// `announce` is told where it can be reached, when all is ready.
 ///
 /// # Errors
 /// Whatever keeps it from starting, in words that say what to do.
 pub fn run(
     load: Load,
     doctor: Vec<OsString>,
-    announce: impl FnOnce(Option<&str>) -> Result<(), Failure>,
+    announce: impl FnOnce(Places) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let here = load()?;
+    let here = load()?.config;
     let topics = topics(&here)?;
     let state = here.kiosk.state.clone();
     // Before anything that may keep the program from starting.
@@ -190,6 +202,8 @@ struct Daemon {
     give_up: CancellationToken,
     supervisor: Supervisor,
     anomalies: Anomalies,
+    /// Where there is a screen.
+    visits: Option<Visits>,
     /// Changes the settings,
     control: Control,
     /// and what is wanted of them from afar.
@@ -215,7 +229,8 @@ impl Daemon {
         let post = Post::new(birth);
         let settings = watch::Sender::new(Arc::new(config));
         let desk = Arc::new(Desk::new(outbox.clone(), settings.subscribe(), cloud));
-        let ahead = ReadAhead::new(Arc::clone(&reader), Arc::clone(&desk));
+        let visits = settings.borrow().screen.enabled.then(|| Visits::new(settings.subscribe()));
+        let ahead = ReadAhead::new(Arc::clone(&reader), Arc::clone(&desk), visits.is_some());
         let concerned = Concerned {
             settings: settings.clone(),
             outbox: outbox.clone(),
@@ -240,6 +255,7 @@ impl Daemon {
             ended: broadcast::Sender::new(ENDED),
             supervisor: Supervisor::new(stop.clone()),
             anomalies,
+            visits,
             control,
             configuration: Arc::new(Mutex::new(configuration)),
             commands: Arc::new(Mutex::new(commands)),
@@ -253,7 +269,7 @@ impl Daemon {
         self,
         load: Load,
         doctor: Vec<OsString>,
-        announce: impl FnOnce(Option<&str>) -> Result<(), Failure>,
+        announce: impl FnOnce(Places) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         // Taken over before anybody is told that there is something to end.
         let mut signals = Signals::take()?;
@@ -269,9 +285,18 @@ impl Daemon {
         self.start_telemetry(&figures);
         self.start_renewal(&figures);
         let models = self.start_models();
+        let deck = self.deck(deck::Parts {
+            api: api.as_ref().map(|(api, _)| &**api),
+            figures: &figures,
+            sources: sources.clone(),
+            models: models.clone(),
+            doctor: doctor.clone(),
+            load: Arc::clone(&load),
+        })?;
+        let screen = self.start_screen(&sources, &figures, deck).await?;
 
         let address = api.as_ref().map(|(_, address)| address.as_str());
-        announce(address)?;
+        announce(Places { api: address, screen: screen.as_deref() })?;
         systemd::ready();
         log::info!(version = env!("CARGO_PKG_VERSION"); "ready");
         let configuring = self.start_configuration(figures.link());

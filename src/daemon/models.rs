@@ -372,13 +372,24 @@ impl Models {
     /// Where there is none, or it cannot be read.
     pub async fn test(&self) -> Result<Seen, String> {
         let config = Arc::clone(&self.settings.borrow());
-        let settings = config.reading.clone();
+        self.golden().await?.read(&self.reader, &config).await
+    }
+
+    /// The built-in golden page, as a file.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub async fn golden_page(&self) -> Result<Vec<u8>, String> {
+        Ok(self.golden().await?.page())
+    }
+
+    async fn golden(&self) -> Result<Golden, String> {
+        let settings = self.settings.borrow().reading.clone();
         let golden = spawn_blocking(move || {
             let (models, _) = reading::places(&settings).map_err(|error| error.to_string())?;
             Golden::of_folder(&models.join("golden"))
         });
-        let golden = golden.await.map_err(|error| error.to_string())??;
-        golden.read(&self.reader, &config).await
+        golden.await.map_err(|error| error.to_string())?
     }
 
     /// Which package is read with.

@@ -1,12 +1,11 @@
 //! A new configuration while the program runs: the kiosk's own, read again, or settings from afar over
 //! it.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cic_kiosk::config::Config;
 use tokio::sync::watch;
-use toml::{Table, Value};
+use toml::Table;
 
 use super::supervisor::Failure;
 use super::{Load, cloud};
@@ -85,8 +84,8 @@ impl Control {
     /// What is wrong; otherwise the keys are given of what needs a restart.
     pub fn reload(&self, load: &Load) -> Result<Vec<String>, Failure> {
         let mut given = self.given();
-        let taken = load().and_then(|here| {
-            let new = Given { here, ..given.clone() };
+        let taken = load().and_then(|loaded| {
+            let new = Given { here: loaded.config, ..given.clone() };
             Ok((self.take_over(new.config()?)?, new))
         });
         let (left, new) = match taken {
@@ -145,6 +144,11 @@ impl Control {
         self.given().here.clone()
     }
 
+    /// The settings from afar that lie over it.
+    pub fn afar(&self) -> Table {
+        self.given().afar.clone()
+    }
+
     /// Takes these thresholds where the kiosk's own configuration and that from afar leave the defaults.
     ///
     /// # Errors
@@ -201,26 +205,8 @@ fn taken_over(old: &Config, new: Config) -> (Config, Vec<String>) {
     config.models = new.models.clone();
     config.kiosk.attempts = new.kiosk.attempts;
     config.kiosk.drain_seconds = new.kiosk.drain_seconds;
-    let left = differences(&config, &new);
+    let left = config.differences(&new);
     (config, left)
-}
-
-/// The keys in which two configurations differ.
-fn differences(one: &Config, other: &Config) -> Vec<String> {
-    // Everything in a configuration can be written as TOML.
-    let [one, other] = [one, other].map(|config| Table::try_from(config).unwrap_or_default());
-    let mut keys = Vec::new();
-    for (section, settings) in &one {
-        let [one, other] =
-            [Some(settings), other.get(section)].map(|it| it.and_then(Value::as_table));
-        let names = one.into_iter().chain(other).flat_map(Table::keys);
-        for key in BTreeSet::from_iter(names) {
-            if one.and_then(|it| it.get(key)) != other.and_then(|it| it.get(key)) {
-                keys.push(format!("{section}.{key}"));
-            }
-        }
-    }
-    keys
 }
 
 #[cfg(test)]

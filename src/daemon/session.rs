@@ -7,6 +7,8 @@
 //!   and costs no reading until it is clear that none will.
 //! - A scan ends when its source or a person says so, or when nothing has come for
 //!   `capture.idle_seconds`. While its source is at work, or waits for a person, that takes longer.
+//! - Where there is a screen, its customer decides instead: nothing is taken without consent, and a
+//!   scan of which all pages are there stays open until it is to be sent, or forgotten.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -23,9 +25,10 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::ahead::ReadAhead;
-use crate::capture::{Captured, End, Event, OpenScan, Source, State, Taken, Tally};
+use crate::capture::{Captured, Decision, End, Event, OpenScan, Source, State, Taken, Tally};
 use crate::outbox::{Notes, Outbox, OutboxError};
 use crate::reading::{Look, Reader};
+use crate::screen::Visits;
 
 /// Between two questions to an outbox that does not take a page.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -54,6 +57,10 @@ pub struct Session {
     pub shown: watch::Sender<Option<OpenScan>>,
     /// What came of the source.
     pub tally: Arc<Tally>,
+    /// Where there is a screen: the visits of its customers, ...
+    pub visits: Option<Visits>,
+    /// ... and what they decide.
+    pub decisions: mpsc::Receiver<Decision>,
     /// Nothing new is begun when this is cancelled.
     pub stop: CancellationToken,
     /// The scan that is open.
@@ -105,6 +112,7 @@ impl Session {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = idle => self.idle().await,
+                Some(decision) = self.decisions.recv() => self.decided(decision).await,
                 event = self.events.recv() => match event {
                     Some(Event::Page(captured, became)) => {
                         let taken = self.take(captured).await;
@@ -122,6 +130,8 @@ impl Session {
         let idle = self.settings.borrow().capture.idle_time();
         let works = matches!(*self.state.borrow(), State::Busy | State::Asking(_));
         match &mut self.open {
+            // The screen knows when its customer has gone.
+            Some(open) if self.visits.is_some() => open.idle_at = Instant::now() + idle,
             Some(open) if works && open.since.elapsed() < idle * MOST_IDLE => {
                 open.idle_at = Instant::now() + idle;
             }
@@ -139,6 +149,9 @@ impl Session {
     }
 
     async fn keep(&mut self, captured: Captured) -> Taken {
+        if self.visits.as_ref().is_some_and(|visits| !visits.admits(self.source)) {
+            return Taken::Same;
+        }
         let settings = Arc::clone(&self.settings.borrow());
         let Captured { picture, at } = captured;
         let (picture, look) = self.reader.look(picture).await;
@@ -154,6 +167,9 @@ impl Session {
             Err(error) => {
                 log::warn!(source = self.source.as_str(); "a picture was not taken: {error}");
                 self.show(Some(error.to_string()));
+                if let Some(visits) = &self.visits {
+                    visits.ask_again(self.sheets().len() + 1, Finding::Damaged);
+                }
                 return Taken::Again(vec![Finding::Damaged]);
             }
         };
@@ -174,6 +190,10 @@ impl Session {
                 "a scan has as much as limits.max_pages and limits.max_bytes allow: it ends"
             );
             self.end(End::Person).await;
+            // A customer decides first what becomes of those that there are.
+            if self.open.is_some() {
+                return Taken::Same;
+            }
         }
         let (scan, number) = match (&self.open, before) {
             (Some(open), Some(index)) => (open.id, index + 1),
@@ -189,6 +209,9 @@ impl Session {
                 Stored::Ended => return Taken::Kept,
                 Stored::Purged => {
                     self.ahead.forget(scan);
+                    if let Some(visits) = &self.visits {
+                        visits.lost(scan);
+                    }
                     self.open = None;
                     return Box::pin(self.keep(Captured { picture, at })).await;
                 }
@@ -211,6 +234,7 @@ impl Session {
             sheet.findings.clone_from(&look.findings);
         }
         sheet.awaited = !look.findings.is_empty() && sheet.asks < settings.capture.asks;
+        let wrong = look.findings.first().copied().filter(|_| sheet.awaited);
         let taken = if sheet.awaited {
             sheet.asks += 1;
             for finding in &look.findings {
@@ -226,6 +250,14 @@ impl Session {
             Taken::Kept
         };
         self.show(None);
+        if let Some(visits) = &self.visits
+            && (is_better || wrong.is_some())
+            && !visits.page((scan, self.source), number, &picture, wrong)
+        {
+            // The customer has gone meanwhile.
+            self.close(None).await;
+            return Taken::Same;
+        }
         taken
     }
 
@@ -262,6 +294,9 @@ impl Session {
         let told = self.shown.borrow().as_ref().is_some_and(|it| it.ask.as_ref() == Some(&ask));
         if !told {
             log::warn!(scan_id:% = scan; "a page is not safe yet, and is kept until it is: {ask}");
+            if let Some(visits) = &self.visits {
+                visits.give_up();
+            }
         }
         self.show(Some(ask));
     }
@@ -277,12 +312,40 @@ impl Session {
             self.show(None);
             return;
         };
+        match (&self.visits, end) {
+            (Some(visits), End::Cancelled) => {
+                visits.lost(open.id);
+                self.close(None).await;
+            }
+            (Some(visits), End::Paper | End::Person) => visits.all_there(open.id),
+            (None, End::Cancelled) => self.close(None).await,
+            (None, End::Paper | End::Person) => self.close(Some(open.notes())).await,
+        }
+    }
+
+    /// A customer has decided what becomes of the scan.
+    async fn decided(&mut self, Decision { scan, send }: Decision) {
+        match &self.open {
+            Some(open) if open.id == scan => {
+                let notes = open.notes();
+                self.close(send.map(|consent| Notes { consent: Some(consent), ..notes })).await;
+            }
+            _ => {
+                if let Some(visits) = &self.visits {
+                    visits.lost(scan);
+                }
+            }
+        }
+    }
+
+    /// Completes the scan with these notes, or else forgets it.
+    async fn close(&mut self, notes: Option<Notes>) {
+        let Some(open) = &self.open else { return };
         let scan = open.id;
-        let notes = open.notes();
         loop {
-            let ended = match end {
-                End::Cancelled => self.outbox.discard(scan).await,
-                End::Paper | End::Person => self.outbox.complete(scan, &notes).await,
+            let ended = match &notes {
+                None => self.outbox.discard(scan).await,
+                Some(notes) => self.outbox.complete(scan, notes).await,
             };
             match ended {
                 Ok(()) => break,
@@ -296,7 +359,7 @@ impl Session {
             }
         }
         let (source, pages) = (self.source.as_str(), self.sheets().len());
-        if end == End::Cancelled {
+        if notes.is_none() {
             self.ahead.forget(scan);
             log::info!(scan_id:% = scan, source, pages; "scan cancelled");
         } else {
@@ -360,7 +423,7 @@ impl Open {
     fn notes(&self) -> Notes {
         let asked = self.sheets.iter().enumerate().filter(|(_, sheet)| !sheet.asked.is_empty());
         let asked = asked.map(|(index, sheet)| (index, sheet.asked.clone())).collect();
-        Notes { asked, interrupted: false }
+        Notes { asked, ..Notes::default() }
     }
 }
 

@@ -12,9 +12,21 @@ use crate::capture::{
     Device, Handle, HotFolder, Port, Source, Sources, State, Tally, keep_at_work,
 };
 
+/// Decisions that wait for a session, which is at its disk meanwhile.
+const DECISIONS: usize = 4;
+
 impl Daemon {
     /// Begins to take in what devices capture and what is dropped into the folder.
     pub(super) async fn start_sources(&self) -> Result<Sources, Failure> {
+        if self.visits.is_some() {
+            let forgotten = self.outbox.discard_interrupted(&Device::ALL).await?;
+            if forgotten > 0 {
+                log::warn!(
+                    "{forgotten} scans were interrupted by the end of the program before their \
+                     customers had agreed to send them: they are forgotten"
+                );
+            }
+        }
         let interrupted = self.outbox.complete_interrupted(&Device::ALL).await?;
         if interrupted > 0 {
             log::warn!(
@@ -39,6 +51,8 @@ impl Daemon {
             state: state.subscribe(),
             scan: watch::Sender::default().subscribe(),
             orders: mpsc::channel(1).0,
+            decisions: mpsc::channel(1).0,
+            preview: watch::Sender::default(),
             tally: Arc::default(),
             counts: None,
         };
@@ -56,7 +70,11 @@ impl Daemon {
     }
 
     fn start_device(&self, name: Source, device: Device) -> Handle {
-        let (port, outlet) = Port::new(self.stop.clone());
+        let (port, outlet) = match &self.visits {
+            Some(visits) => Port::gated(self.stop.clone(), visits.gate()),
+            None => Port::new(self.stop.clone()),
+        };
+        let (decisions, decided) = mpsc::channel(DECISIONS);
         let shown = watch::Sender::default();
         let tally: Arc<Tally> = Arc::default();
         let handle = Handle {
@@ -64,6 +82,8 @@ impl Daemon {
             state: outlet.state,
             scan: shown.subscribe(),
             orders: outlet.orders,
+            decisions,
+            preview: outlet.preview,
             tally: Arc::clone(&tally),
             counts: device.counts(),
         };
@@ -77,6 +97,8 @@ impl Daemon {
             settings: self.settings.subscribe(),
             shown,
             tally,
+            visits: self.visits.clone(),
+            decisions: decided,
             stop: self.stop.clone(),
             open: None,
         };

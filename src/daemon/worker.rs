@@ -88,7 +88,7 @@ impl Worker {
         let work = async {
             let ahead = self.ahead.take(scan.id).await;
             let pictures = self.desk.wants_pictures();
-            let work = Work { scan: scan.id, files, ahead, pictures };
+            let work = Work { scan: scan.id, files, ahead, pictures: pictures.into() };
             let answer = self.reader.read_in_time(work, limit, |_| {}).await?;
             Ok::<_, ReadError>(self.desk.settle(&scan, copy, answer).await)
         };

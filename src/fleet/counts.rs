@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use cic_kiosk::report::schema::{Answer, ErrorCode, Meta, Verdict};
 use schemars::JsonSchema;
@@ -29,6 +30,10 @@ const STAGES: [&str; 6] = ["load", "decode", "detect", "recognise", "report", "c
 /// Times of a stage that its quantiles are made of: a busy kiosk's day, and 2 KiB.
 const RECENT: usize = 256;
 
+/// How finely it is known when scans ended, in seconds, and for how many of these times: a day.
+const TIME: u64 = 15 * 60;
+const TIMES: usize = 96;
+
 /// How a scan ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
@@ -47,6 +52,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    const ALL: [Self; 6] =
+        [Self::Local, Self::Cloud, Self::Review, Self::NoReport, Self::Unreadable, Self::Dead];
+
     fn name(self) -> &'static str {
         match self {
             Self::Local => "local",
@@ -99,10 +107,19 @@ pub struct Counted {
 #[derive(Default)]
 pub struct Scans(Mutex<Counts>);
 
-#[derive(Default)]
 struct Counts {
     counted: Counted,
     recent: BTreeMap<&'static str, VecDeque<u64>>,
+    begun: Instant,
+    /// How many ended in which of the last times, by outcome; times in which none did are not there.
+    ended: VecDeque<(u64, [u32; Outcome::ALL.len()])>,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        let (counted, recent, ended) = Default::default();
+        Self { counted, recent, begun: Instant::now(), ended }
+    }
 }
 
 impl Scans {
@@ -139,7 +156,7 @@ impl Scans {
     /// All of it, until now.
     pub fn counted(&self) -> Counted {
         let mut counts = self.lock();
-        let Counts { counted, recent } = &mut *counts;
+        let Counts { counted, recent, .. } = &mut *counts;
         for (stage, times) in recent.iter() {
             let mut sorted: Vec<u64> = times.iter().copied().collect();
             sorted.sort_unstable();
@@ -147,6 +164,22 @@ impl Scans {
             (entry.p50_seconds, entry.p95_seconds) = (quantile(&sorted, 50), quantile(&sorted, 95));
         }
         counted.clone()
+    }
+
+    /// How scans ended in each quarter of an hour of the last day, the present one last; nothing
+    /// where none did.
+    pub fn history(&self) -> Vec<BTreeMap<&'static str, u32>> {
+        let counts = self.lock();
+        let mut history = vec![BTreeMap::new(); TIMES];
+        let now = counts.time();
+        for (time, ended) in &counts.ended {
+            let ago = usize::try_from(now.saturating_sub(*time)).unwrap_or(TIMES);
+            if let Some(place) = (TIMES - 1).checked_sub(ago) {
+                let ended = Outcome::ALL.iter().zip(ended).filter(|(_, count)| **count > 0);
+                history[place] = ended.map(|(outcome, count)| (outcome.name(), *count)).collect();
+            }
+        }
+        history
     }
 
     /// What tells how well documents are read.
@@ -180,6 +213,21 @@ impl Counts {
         let source = source.map_or("unknown", Source::as_str);
         let of_source = self.counted.scans.entry(source).or_default();
         *of_source.entry(outcome.name()).or_default() += 1;
+        let now = self.time();
+        if self.ended.back().is_none_or(|(time, _)| *time != now) {
+            self.ended.push_back((now, Default::default()));
+        }
+        if self.ended.len() > TIMES {
+            self.ended.pop_front();
+        }
+        if let Some((_, ended)) = self.ended.back_mut() {
+            ended[outcome as usize] += 1;
+        }
+    }
+
+    /// The number of the present time.
+    fn time(&self) -> u64 {
+        self.begun.elapsed().as_secs() / TIME
     }
 
     fn took(&mut self, stage: &'static str, milliseconds: u64) {
@@ -211,6 +259,8 @@ fn quantile(sorted: &[u64], percent: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use cic_kiosk::report::schema::{Check, Field, Report, Value};
     use serde_json::{Map, json};
 
@@ -253,6 +303,25 @@ mod tests {
         let more = scans.record().since(&sure);
         assert_eq!((more.documents, more.unread), (1, 0));
         assert_eq!(more.unsure, sure.unsure + 1);
+    }
+
+    #[test]
+    fn history_has_a_day_of_quarters_of_an_hour_and_forgets_what_is_older() {
+        let scans = Scans::default();
+        let pass = |quarters: u64| {
+            let mut counts = scans.lock();
+            counts.begun = counts.begun.checked_sub(Duration::from_secs(quarters * TIME)).unwrap();
+        };
+        scans.set_aside(None);
+        pass(95);
+        scans.count(None, &answer(0.9, 1));
+        scans.count(None, &answer(0.9, 1));
+        let history = scans.history();
+        assert_eq!((history.len(), &history[95]), (96, &BTreeMap::from([("local", 2)])));
+        assert_eq!(history[0], BTreeMap::from([("dead", 1)]));
+        pass(1);
+        let history = scans.history();
+        assert_eq!((history[0].len(), history[94].len(), history[95].len()), (0, 1, 0));
     }
 
     #[test]

@@ -66,16 +66,26 @@ impl KeptFile {
     /// # Errors
     /// Where the disk fails; the file is as it was then.
     pub fn save(&self, kept: &impl Serialize) -> io::Result<()> {
-        let new = self.path.with_extension("json.new");
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(&serde_json::to_vec(kept)?)?;
-        file.sync_all()?;
-        fs::rename(&new, &self.path)?;
-        // The name is on the disk when its folder is.
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()
+        write(&self.path, &serde_json::to_vec(kept)?)
     }
+}
+
+/// Puts a file in the place of what there was, for this user's eyes only. When it returns, it is on
+/// the disk.
+///
+/// # Errors
+/// Where the disk fails; the file is as it was then.
+pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    // The name is on the disk when its folder is.
+    let folder = path.parent().unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

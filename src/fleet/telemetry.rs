@@ -20,7 +20,7 @@ use super::counts::StageTimes;
 
 /// Days before its end in which a certificate should have been renewed long ago: it is asked for after
 /// two thirds of its time.
-const SOON: i64 = 14;
+pub const SOON: i64 = 14;
 
 /// How a kiosk does. What is counted is counted since the program was started.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]

@@ -175,7 +175,8 @@ impl Visit<'_> {
         let copy = desk.and_then(|desk| desk.copy_for_cloud(&document));
         let drawn = pictures || desk.is_some_and(|desk| desk.wants_pictures());
         let (time, api) = (self.api.settings.reading_time(), Arc::clone(self.api));
-        let work = Work { scan: scan.id, files: document, ahead: Vec::new(), pictures: drawn };
+        let work =
+            Work { scan: scan.id, files: document, ahead: Vec::new(), pictures: drawn.into() };
         let done = move |done: reading::Done| {
             // Its place is free when the work is over, not when nobody waits for it any more.
             let _worker = worker;

@@ -119,6 +119,11 @@ impl Api {
         })
     }
 
+    /// Who may use it.
+    pub fn keys(&self) -> Arc<KeyStore> {
+        Arc::clone(&self.keys)
+    }
+
     /// Forgets the records of uses that are too old, now and once a day, for as long as it is
     /// polled.
     pub async fn keep_house(&self) {

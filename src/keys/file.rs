@@ -10,7 +10,8 @@ use crate::database;
 const NAME: &str = "keys.sqlite";
 
 /// Times are milliseconds since 1970 in UTC; `day` is YYYY-MM-DD in the machine's time zone.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE keys (
         id INTEGER PRIMARY KEY,
         name TEXT NOT NULL UNIQUE,
@@ -37,7 +38,16 @@ const MIGRATIONS: [&str; 1] = ["
     ) STRICT;
     -- With the code in it, today's uses of a key are counted without a look at their rows.
     CREATE INDEX uses_by_key_and_day ON uses (key_id, day, code);
-"];
+",
+    "
+    CREATE TABLE looks (
+        at INTEGER NOT NULL,
+        day TEXT NOT NULL,
+        key_id INTEGER NOT NULL REFERENCES keys (id),
+        scan_id TEXT NOT NULL
+    ) STRICT;
+",
+];
 
 /// The file's place in the state folder.
 pub(super) fn path_in(state: &Path) -> PathBuf {

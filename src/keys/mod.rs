@@ -20,6 +20,7 @@ mod file;
 #[cfg(test)]
 mod fixture;
 mod lockout;
+mod looks;
 mod secret;
 mod store;
 mod uses;
@@ -129,6 +130,17 @@ pub struct AuditLine {
     pub code: Option<String>,
     /// From the request to the answer, in milliseconds.
     pub elapsed_ms: Option<u64>,
+}
+
+/// A technician's look at what was read of a scan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// When: RFC 3339 in the machine's time zone.
+    pub at: String,
+    /// The name of the key that he had logged in with.
+    pub name: String,
+    /// The scan's id.
+    pub scan_id: String,
 }
 
 /// Why the store cannot do what it should.

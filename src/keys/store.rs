@@ -211,6 +211,22 @@ impl KeyStore {
         }
     }
 
+    /// Whether a key that has proven itself is still worth something.
+    pub fn is_good(&self, key: &Key) -> Result<bool, KeysError> {
+        self.work(|connection| {
+            let query = "SELECT revoked_at IS NULL FROM keys WHERE id = ?1";
+            Ok(connection.query_row(query, [key.id], |row| row.get(0)).optional()? == Some(true))
+        })
+    }
+
+    /// The name of the key with this public half, revoked or not.
+    pub fn name_of(&self, api_key: &str) -> Result<Option<String>, KeysError> {
+        self.work(|connection| {
+            let query = "SELECT name FROM keys WHERE api_key = ?1";
+            connection.query_row(query, [api_key], |row| row.get(0)).optional()
+        })
+    }
+
     /// Whether the store works and its file is still the one that was opened.
     pub fn ping(&self) -> Result<(), KeysError> {
         if self.identity != database::identity(&self.path) {
@@ -286,7 +302,7 @@ impl KeyStore {
     }
 
     /// Changes keys in one transaction, which is on the disk when this returns.
-    fn change<T>(
+    pub(super) fn change<T>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, KeysError> {

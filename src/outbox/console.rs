@@ -242,7 +242,7 @@ fn unknown(scan_id: &str) -> Fault {
     OutboxError::Unknown { what: format!("scan {scan_id}") }.into()
 }
 
-fn entries(
+pub(super) fn entries(
     connection: &Connection,
     which: &str,
     scan_id: Option<&str>,

@@ -36,6 +36,7 @@ mod handle;
 mod link;
 mod news;
 mod pages;
+mod recent;
 mod salvage;
 mod seal;
 mod store;
@@ -61,6 +62,7 @@ use ulid::Ulid;
 pub use console::{Console, Entry, Resealed, Which};
 pub use fate::Fate;
 pub use pages::Notes;
+pub use recent::{Recent, Summary};
 pub use seal::{KeyId, Salt, SealingKeys, fresh_key};
 pub use wipe::wipe;
 

@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 
 use cic_kiosk::finding::Finding;
 use cic_kiosk::page::Files;
+use cic_kiosk::report::schema::Agreement;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,8 @@ pub struct Notes {
     pub asked: BTreeMap<usize, Vec<Finding>>,
     /// The program ended before its source had said that all pages are there.
     pub interrupted: bool,
+    /// What the customer agreed to, where one was asked.
+    pub consent: Option<Agreement>,
 }
 
 impl Notes {
@@ -158,6 +161,25 @@ impl Outbox {
             .await?;
         self.inner.news.document_again();
         Ok(completed)
+    }
+
+    /// Forgets the open scans of these sources, which nobody has agreed to send; for the start. How
+    /// many there were.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub async fn discard_interrupted(&self, sources: &[Source]) -> Result<usize, OutboxError> {
+        let names: Vec<_> = sources.iter().map(|source| source.as_str()).collect();
+        let names = serde_json::to_string(&names).unwrap_or_default();
+        self.write(0, move |connection| {
+            Ok(connection.execute(
+                "DELETE FROM entries
+                 WHERE kind = 'document' AND state = 'open'
+                    AND source IN (SELECT value FROM json_each(?1))",
+                [names],
+            )?)
+        })
+        .await
     }
 
     /// Says that all files of a scan are there. Again it changes nothing.

@@ -324,7 +324,7 @@ async fn better_picture_takes_the_place_of_one_while_the_scan_is_open() {
     outbox.replace(scan_id, page(2), b"better".to_vec()).await.unwrap();
     outbox.replace(scan_id, page(3), b"none of this number".to_vec()).await.unwrap();
     let asked = [(1, vec![Finding::Blurred])].into();
-    let notes = Notes { asked, interrupted: false };
+    let notes = Notes { asked, ..Notes::default() };
     outbox.complete(scan_id, &notes).await.unwrap();
     outbox.replace(scan_id, page(1), b"too late".to_vec()).await.unwrap();
     outbox.discard(scan_id).await.unwrap();

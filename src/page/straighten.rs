@@ -93,6 +93,8 @@ pub struct Paper {
     pub quality: Quality,
     /// Whether something, such as a hand, lies over its edges.
     pub is_covered: bool,
+    /// Its corners, from the top left one clockwise, as shares of the picture's width and height.
+    pub corners: [[f32; 2]; 4],
     /// The sheet in grey, seen from straight above.
     preview: GrayImage,
 }
@@ -112,6 +114,7 @@ impl Paper {
         Some(Self {
             quality: Quality { cut: true, cut_off: outline.is_cut_off, ..measured },
             is_covered: is_covered(grey, &outline.quad),
+            corners: outline.quad.map(|dot| [(dot.x / width) as f32, (dot.y / height) as f32]),
             preview,
         })
     }

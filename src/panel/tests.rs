@@ -40,6 +40,8 @@ impl Told {
             state: state.subscribe(),
             scan: scan.subscribe(),
             orders: sender,
+            decisions: mpsc::channel(1).0,
+            preview: watch::Sender::default(),
             tally: Default::default(),
             counts: None,
         };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use cic_kiosk::engine::Pictures;
 use cic_kiosk::report::schema::Answer;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
@@ -86,7 +87,11 @@ impl Submitter {
         let (access, begun) = (self.access.clone(), Instant::now());
         let payload = spawn_blocking(move || {
             let job = Job { submitter: access.name.clone(), id };
-            message::job(&access, &job, Document { files, pictures, reading })
+            message::job(
+                &access,
+                &job,
+                Document { files, pictures: pictures != Pictures::None, reading },
+            )
         });
         let payload = payload.await.map_err(|_| ReadError::Panic)?;
         let payload = payload.map_err(|error| ReadError::Unable(error.to_string()))?;

@@ -337,7 +337,7 @@ async fn read(
     let Document { files, pictures, reading } = document;
     // Never closed.
     let Ok(slot) = slots.acquire_owned().await else { return };
-    let work = Work { scan: job.id, files, ahead: Vec::new(), pictures };
+    let work = Work { scan: job.id, files, ahead: Vec::new(), pictures: pictures.into() };
     let (done, was) = oneshot::channel();
     let begun = Instant::now();
     let read = reader.read_in_time(work, reading, move |told| {

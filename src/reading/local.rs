@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use cic_kiosk::config::{Config, Reading};
-use cic_kiosk::engine::{Engine, EngineError, Models, Options, PageAhead};
+use cic_kiosk::engine::{Engine, EngineError, Models, Options, PageAhead, Pictures};
 use cic_kiosk::models::{MANIFEST, Manifest, ModelOptions};
 use cic_kiosk::ocr::model::Runtime;
 use cic_kiosk::page::{Document, Files, Gate, Likeness, Limits, Page, PageError};
@@ -36,6 +36,7 @@ pub struct Local {
 }
 
 /// A page that was read ahead of its document.
+#[derive(Clone)]
 pub struct Ahead {
     page: PageAhead,
     spent: Vec<(Stage, Duration)>,
@@ -103,7 +104,7 @@ impl Local {
         pictures: bool,
         clock: &impl Timed,
     ) -> Answer {
-        self.read_pages(files.into(), Vec::new(), scan, pictures, clock)
+        self.read_pages(files.into(), Vec::new(), scan, pictures.into(), clock)
     }
 
     /// The same, where some of it was read ahead.
@@ -112,7 +113,7 @@ impl Local {
         files: Files,
         ahead: Vec<Option<Ahead>>,
         scan: Ulid,
-        pictures: bool,
+        pictures: Pictures,
         clock: &Clock,
     ) -> Answer {
         let taken_over = |page: Ahead| {
@@ -128,7 +129,7 @@ impl Local {
         files: Files,
         ahead: Vec<Option<PageAhead>>,
         scan: Ulid,
-        pictures: bool,
+        pictures: Pictures,
         clock: &impl Timed,
     ) -> Answer {
         let was_loaded = self.loading_took.get().is_some();
@@ -142,13 +143,14 @@ impl Local {
         answer
     }
 
-    fn options(&self, pictures: bool) -> Options {
+    fn options(&self, pictures: Pictures) -> Options {
         Options { pictures, review_below: self.review_below, gate: self.gate.clone() }
     }
 
     /// Reads a page of a document whose other pages are still coming.
     pub fn read_ahead(&self, page: Page, pictures: bool) -> Result<Ahead, EngineError> {
         let stopwatch = Stopwatch::default();
+        let pictures = if pictures { Pictures::Pages } else { Pictures::None };
         let page = self.engine.read_ahead(page, &self.options(pictures), &stopwatch)?;
         Ok(Ahead { page, spent: stopwatch.spent() })
     }

@@ -444,6 +444,19 @@ pub struct OtherPaper {
     pub code: Option<String>,
 }
 
+/// What a customer agreed to at a kiosk's screen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Agreement {
+    /// Its reference, which the record of what is sent to the cloud names, too: a ULID.
+    pub id: String,
+    /// When (RFC 3339).
+    pub at: String,
+    /// Which text.
+    pub text: String,
+    /// Whether the pages may be sent to the cloud service.
+    pub cloud: bool,
+}
+
 /// What this product adds to the contract.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -500,6 +513,9 @@ pub struct Meta {
     /// When the scan was made (RFC 3339).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub captured_at: Option<String>,
+    /// What the customer agreed to; from a kiosk with a screen only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consent: Option<Agreement>,
 }
 
 /// The whole answer.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cic_kiosk::config::Config;
+use cic_kiosk::engine::Pictures;
 use cic_kiosk::eval::{Share, Truth, compare};
 use cic_kiosk::page::Files;
 use serde::Serialize;
@@ -71,6 +72,11 @@ impl Golden {
         Ok(Self(pages))
     }
 
+    /// The first of them, as a file.
+    pub fn page(self) -> Vec<u8> {
+        self.0.into_iter().next().map(|(page, _)| page).unwrap_or_default()
+    }
+
     /// Reads them, and looks how right that was.
     ///
     /// # Errors
@@ -80,7 +86,8 @@ impl Golden {
         let (mut values, mut right, mut pages, mut took) = (0, 0, 0, Duration::ZERO);
         for (page, truth) in &self.0 {
             let files = Files::from(page.clone());
-            let work = Work { scan: Ulid::nil(), files, ahead: Vec::new(), pictures: false };
+            let work =
+                Work { scan: Ulid::nil(), files, ahead: Vec::new(), pictures: Pictures::None };
             let begun = Instant::now();
             let answer = reader.read_in_time(work, limit, |_| {}).await;
             took += begun.elapsed();

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cic_kiosk::config::{Config, Reading};
+use cic_kiosk::engine::Pictures;
 use cic_kiosk::models::{self, Manifest, ModelsError, Precision};
 use cic_kiosk::page::{Files, Gate, Likeness, Limits, PageError};
 use cic_kiosk::report::schema::{Answer, Meta};
@@ -88,7 +89,7 @@ enum What {
     Open,
     Look,
     ReadAhead { page: Arc<Handle>, pictures: bool },
-    Read { ahead: Vec<Option<Handle>>, pictures: bool },
+    Read { ahead: Vec<Option<Arc<Handle>>>, pictures: Pictures },
     Draw { pages: BTreeSet<usize> },
 }
 
@@ -247,8 +248,7 @@ impl Client {
             _ => Ok(None),
         })
         .await?;
-        // The question is over; one that nobody waited for would have been an error.
-        Arc::into_inner(page).map(Ahead::There).ok_or(ReadError::Interrupted)
+        Ok(Ahead::There(page))
     }
 
     /// Reads a document; see [`crate::reading::Reader::read_in_time`].
@@ -265,7 +265,7 @@ impl Client {
         };
         let ahead = ahead.into_iter().map(|page| page.and_then(there)).collect();
         let what = What::Read { ahead, pictures };
-        let room = if pictures { PICTURES } else { ANSWER };
+        let room = if pictures == Pictures::None { ANSWER } else { PICTURES };
         let question = Question { what, files: bytes_of(files), room };
         let (begun, max_pages) = (Instant::now(), self.max_pages);
         let read = move |reply: Result<Reply, ReadError>| {
@@ -463,7 +463,7 @@ impl Question {
             What::ReadAhead { page, pictures } => is_there(page)
                 .then_some(Task::ReadAhead { page: page.number, pictures: *pictures })?,
             What::Read { ahead, pictures } => {
-                let number = |page: &Option<Handle>| {
+                let number = |page: &Option<Arc<Handle>>| {
                     page.as_ref().filter(|page| is_there(page)).map(|page| page.number)
                 };
                 let ahead = ahead.iter().map(number).collect();

@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind, Read};
 
 use bytes::Bytes;
 use cic_kiosk::config::Reading;
+use cic_kiosk::engine::Pictures;
 use cic_kiosk::finding::Finding;
 use cic_kiosk::page::{Gate, Limits, PageError};
 use cic_kiosk::stage::Stage;
@@ -80,8 +81,8 @@ pub enum Task {
         files: Vec<usize>,
         /// Pages that were read ahead.
         ahead: Vec<Option<u64>>,
-        /// Whether the answer has pictures.
-        pictures: bool,
+        /// Which pictures the answer has.
+        pictures: Pictures,
     },
     /// Make a PDF of pages' pictures.
     Draw {
@@ -225,7 +226,8 @@ mod tests {
     use super::*;
 
     fn frame() -> Vec<u8> {
-        let task = Task::Read { files: vec![2, 3], ahead: vec![None, Some(7)], pictures: true };
+        let task =
+            Task::Read { files: vec![2, 3], ahead: vec![None, Some(7)], pictures: Pictures::All };
         let mut frame = beginning(&Order::Do(9, task), 5);
         frame.extend(b"abcde");
         frame

@@ -20,7 +20,7 @@ const PAGES: usize = 200;
 /// A page that the daemon may come back to.
 enum Kept {
     Seen(Box<Page>),
-    Read(Box<LocalAhead>),
+    Read(Arc<LocalAhead>),
 }
 
 struct Server {
@@ -117,7 +117,7 @@ impl Server {
                 };
                 match self.local.read_ahead(*seen, pictures) {
                     Ok(read) => {
-                        self.keep(page, Kept::Read(Box::new(read)));
+                        self.keep(page, Kept::Read(Arc::new(read)));
                         plain(Outcome::Done)
                     }
                     Err(error) => failed(error.to_string()),
@@ -127,7 +127,7 @@ impl Server {
                 let Some(files) = protocol::files(bytes, &lengths) else {
                     return failed("the files are not as long as was said".to_owned());
                 };
-                let ahead = ahead.into_iter().map(|page| self.take_read(page?)).collect();
+                let ahead = ahead.into_iter().map(|page| self.read(page?)).collect();
                 let answer =
                     self.local.read_rest(Files(files), ahead, Ulid::nil(), pictures, clock);
                 let stages = clock.spent().into_iter();
@@ -154,12 +154,13 @@ impl Server {
         }
     }
 
-    /// A page that was read ahead, which is then not kept any more.
-    fn take_read(&self, number: u64) -> Option<LocalAhead> {
-        match lock(&self.pages).remove(&number)? {
-            Kept::Read(read) => Some(*read),
-            Kept::Seen(_) => None,
-        }
+    /// A page that was read ahead. It is kept until the daemon forgets it: it may be asked for again.
+    fn read(&self, number: u64) -> Option<LocalAhead> {
+        let read = match lock(&self.pages).get(&number)? {
+            Kept::Read(read) => Arc::clone(read),
+            Kept::Seen(_) => return None,
+        };
+        Some(Arc::unwrap_or_clone(read))
     }
 }
 

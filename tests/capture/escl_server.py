@@ -56,6 +56,8 @@ class Orders:
     """What the scanner does next. Pages are counted from 1, in each job anew."""
 
     loaded: int = 0  # sheets that lie in the feeder
+    first: int = 0  # of the feeder's files, counted from 0: the one that a job begins with
+    lies: int | None = None  # of the same: the one that lies on the glass, instead of its own
     state: str = "Idle"  # pwg:State, while no job runs
     adf: str = ""  # scan:AdfState, instead of what the sensor says
     airsane: bool = False  # no sensor: "loaded" always, and "empty" once after it ran empty
@@ -157,7 +159,7 @@ class Scanner:
             if job.given:
                 return 404, b"", 0
             job.end("Completed", "JobCompletedSuccessfully")
-            page = self.glass
+            page = self.glass if orders.lies is None else self.feeder[orders.lies]
         else:
             sides = 2 if job.duplex else 1
             if not orders.loaded:
@@ -167,7 +169,7 @@ class Scanner:
                 return 409, b"", 0
             job.state, job.reason = "Processing", "JobScanning"
             orders.loaded -= 1 if number % sides == 0 else 0
-            page = self.feeder[job.given % len(self.feeder)]
+            page = self.feeder[(orders.first + job.given) % len(self.feeder)]
         job.given = number
         if orders.no_document == number:
             return 200, b"<html>no picture</html>", None

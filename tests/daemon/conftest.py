@@ -1,15 +1,13 @@
 """`run` from outside: each test has a kiosk, a way to the broker, a broker, and somebody who listens to that."""
 
 from contextlib import ExitStack
+from functools import partial
 from itertools import count
-from typing import NamedTuple
 
 import pytest
 import trustme
 
-from badbroker import Gate
-from broker import Listener, Mosquitto
-from daemon import Daemon
+from branch import make_branch
 from disks import build_library
 from kiosk import SECRETS
 from papers import Paper, readings
@@ -62,30 +60,11 @@ def authority():
     return trustme.CA()
 
 
-class Branch(NamedTuple):
-    """Everything in a branch that a scan meets on its way."""
-
-    broker: Mosquitto
-    gate: Gate
-    listener: Listener
-    kiosk: Daemon
-
-
 @pytest.fixture
 def open_branch(tmp_path, logs):
-    """Makes the branch; the kiosk is not started yet. Settings are the kiosk's, `broker_settings` are mosquitto's."""
+    """Makes the branch, as `make_branch` does."""
     with ExitStack() as stack:
-
-        def open_branch(*broker_settings: str, **settings: dict) -> Branch:
-            broker = stack.enter_context(Mosquitto(tmp_path / "broker", *broker_settings))
-            gate = stack.enter_context(Gate(broker.port))
-            topics = logs / f"{tmp_path.name}.topics"
-            listener = stack.enter_context(Listener(broker.listeners_port, topics))
-            address = f"mqtt://127.0.0.1:{gate.port}"
-            kiosk = Daemon(tmp_path.name, tmp_path / "kiosk", logs, address, **settings)
-            return Branch(broker, gate, listener, stack.enter_context(kiosk))
-
-        yield open_branch
+        yield partial(make_branch, stack, tmp_path, logs)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ DOCUMENTS_WAITING = "cic_outbox_documents"
 RESULTS_WAITING = "cic_outbox_results"
 DEAD_LETTERS = "cic_outbox_dead"
 
-READY = re.compile(r"ready(?:: http (https?://\S+))?\n")
+READY = re.compile(r"ready(?::(?: http (https?://[^\s,]+))?,?(?: screen (http://\S+))?)?\n")
 
 
 def as_toml(value: object) -> str:
@@ -72,6 +72,7 @@ class Daemon(Server):
         self.process: subprocess.Popen | None = None
         self.env = dict(os.environ)
         self.address = ""
+        self.screen = ""
 
     def __enter__(self):
         return self
@@ -119,7 +120,7 @@ class Daemon(Server):
         watchdog.cancel()
         found = READY.fullmatch(line)
         assert found, f"{line!r}\n{self.said()[-2000:]}"
-        self.address = found[1] or ""
+        self.address, self.screen = found[1] or "", found[2] or ""
 
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None

@@ -1,26 +1,14 @@
 """A browser as the client: a form on somebody's page, and the documentation."""
 
 import json
-import shutil
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
+from chromium import chromium
 from contract import PATH, check_answer
 from documents import SCAN
 from kiosk import PATIENCE
-
-# Debian's Chromium, without what it would do on the network or the graphics card by itself.
-SWITCHES = [
-    "--no-sandbox",
-    "--headless",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 FORM = """<!DOCTYPE html>
 <title>A page of the bank</title>
@@ -35,10 +23,8 @@ FORM = """<!DOCTYPE html>
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=SWITCHES)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

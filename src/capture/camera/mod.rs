@@ -25,16 +25,19 @@ use std::time::Duration;
 
 use cic_kiosk::config;
 use cic_kiosk::page::Gate;
+use image::codecs::jpeg::JpegEncoder;
+use image::{GrayImage, imageops};
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use self::thread::{Device, Thread, Trace, Which};
-use self::watch::{Sight, Watch};
-use super::{Captured, End, Fault, Order, PageSource, Port, Preview, State, Taken};
+use self::watch::Watch;
+use super::{Captured, End, Fault, Gate as Way, Order, PageSource, Port, Preview, State, Taken};
 
 pub use self::device::{Found, list};
 pub use self::thread::Counts;
+pub use self::watch::{Problem, Sight};
 
 /// How long something must be wrong before a person is asked to mend it: hands that lay down a
 /// paper do that by themselves.
@@ -46,6 +49,9 @@ const FORGET: Duration = Duration::from_secs(30);
 
 /// How often a device that is still closing is looked at.
 const GLANCE: Duration = Duration::from_millis(20);
+
+/// The longer side of what is shown of a look, in pixels.
+const SHOWN: u32 = 800;
 
 /// Share by which two looks may differ in brightness and still count as settled.
 const SETTLED: f64 = 0.02;
@@ -112,6 +118,7 @@ impl<D: Device + 'static> PageSource for Camera<D> {
         let mut asking = Asking::default();
         let (mut seen_at, mut paper_since, mut locked) = (Instant::now(), None, false);
         let mut empty_since = None;
+        let mut way = port.gate();
         let mut looks = interval(self.settings.look_time());
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -119,6 +126,7 @@ impl<D: Device + 'static> PageSource for Camera<D> {
                 _ = looks.tick() => {}
                 order = port.order() => {
                     match order {
+                        Order::Start if !port.is_open() => {}
                         Order::Start => view.insist(),
                         Order::Done => port.end(End::Person).await,
                         Order::Cancel => port.end(End::Cancelled).await,
@@ -126,13 +134,34 @@ impl<D: Device + 'static> PageSource for Camera<D> {
                     continue;
                 }
             }
-            let Some((sight, preview)) = self.look(&mut view).await? else {
+            if way != port.gate() {
+                // Another customer: what lies there has not been taken for this one, and what the
+                // one before has laid there is nobody's to see.
+                way = port.gate();
+                port.show(Preview::default());
+                view.watch = Some(self.watch());
+                asking = Asking::default();
+            }
+            let is_watched = port.is_watched();
+            if way == Way::Closed && !is_watched {
+                // Whether it still works is known all the same.
+                view.thread.frame(Which::Next).await?;
+                seen_at = Instant::now();
+                port.set(State::Ready);
+                continue;
+            }
+            let Some((sight, preview)) = self.look(&mut view, is_watched).await? else {
                 if seen_at.elapsed() > self.settings.timeout() {
                     return Err(broken());
                 }
                 continue;
             };
             seen_at = Instant::now();
+            if way == Way::Closed {
+                port.show(preview);
+                port.set(State::Ready);
+                continue;
+            }
             let state = asking.state(&sight, view.at.elapsed());
             // There are figures of paper that lies still alone.
             let sees_paper = preview.quality.is_some();
@@ -257,14 +286,24 @@ impl<D: Device + 'static> Camera<D> {
     }
 
     /// Looks once. `None`: the frame is broken inside, which is counted.
-    async fn look(&self, view: &mut View) -> Result<Option<(Sight, Preview)>, Fault> {
+    async fn look(
+        &self,
+        view: &mut View,
+        is_watched: bool,
+    ) -> Result<Option<(Sight, Preview)>, Fault> {
         let frame = view.thread.frame(Which::Next).await?;
         let at = view.at.elapsed();
         let mut watch = view.watch.take().unwrap_or_else(|| self.watch());
         let work = move || {
             let seen = frame.look().map(|grey| {
                 let sight = watch.look(&grey, at);
-                let preview = Preview { sight: words(&sight), quality: watch.quality() };
+                let preview = Preview {
+                    number: 0,
+                    sight: Some(sight),
+                    quality: watch.quality(),
+                    outline: watch.outline(),
+                    picture: is_watched.then(|| small(&grey)).flatten(),
+                };
                 (sight, preview)
             });
             (watch, seen)
@@ -295,13 +334,14 @@ impl<D: Device + 'static> Camera<D> {
     }
 }
 
-fn words(sight: &Sight) -> String {
-    match sight {
-        Sight::Empty => "There is no paper.".to_owned(),
-        Sight::Wait(problem) => problem.to_string(),
-        Sight::Take => "The page is taken.".to_owned(),
-        Sight::Done => "The page has been taken: put the next one.".to_owned(),
-    }
+/// A picture of the table to look at, not to read.
+fn small(grey: &GrayImage) -> Option<Arc<[u8]>> {
+    let share = f64::from(SHOWN) / f64::from(grey.width().max(grey.height()));
+    let side = |pixels: u32| ((f64::from(pixels) * share.min(1.0)) as u32).max(1);
+    let small = imageops::thumbnail(grey, side(grey.width()), side(grey.height()));
+    let mut jpeg = Vec::new();
+    JpegEncoder::new_with_quality(&mut jpeg, 70).encode_image(&small).ok()?;
+    Some(jpeg.into())
 }
 
 /// When a person is asked for something: not at each flicker.
@@ -371,6 +411,7 @@ mod tests {
     use std::thread;
 
     use cic_kiosk::finding::Finding;
+    use tokio::sync::watch;
     use tokio::time::timeout;
     use tokio_util::sync::CancellationToken;
 
@@ -548,6 +589,49 @@ mod tests {
             let event = timeout(LONG, outlet.events.recv()).await.unwrap();
             assert!(matches!(event, Some(Event::End(it)) if it == end));
         }
+        capture.abort();
+    }
+
+    #[tokio::test]
+    async fn nothing_is_captured_or_shown_before_a_customer_has_agreed_and_then_it_is() {
+        let mut bench = Bench::new(|_| Does::Gives, false);
+        let gate = watch::Sender::new(Way::Closed);
+        let (port, mut outlet) = Port::gated(CancellationToken::new(), gate.subscribe());
+        bench.port = port;
+        let Bench { mut camera, mut port, .. } = bench;
+        let capture = tokio::spawn(async move { camera.capture(&mut port).await });
+        let ready = outlet.state.wait_for(|it| *it == State::Ready);
+        timeout(LONG, ready).await.unwrap().unwrap();
+        outlet.orders.send(Order::Start).await.unwrap();
+        let early = timeout(Duration::from_millis(300), outlet.events.recv()).await;
+        assert!(early.is_err(), "a page is captured");
+        assert_eq!(outlet.preview.borrow().number, 0);
+
+        gate.send_replace(Way::Open(ulid::Ulid::new()));
+        let mut preview = outlet.preview.subscribe();
+        let seen = preview.wait_for(|it| it.picture.is_some());
+        let picture = timeout(LONG, seen).await.unwrap().unwrap().picture.clone().unwrap();
+        assert_eq!(image::load_from_memory(&picture).unwrap().width(), SIZE.0);
+        drop(preview);
+        outlet.orders.send(Order::Start).await.unwrap();
+        let event = timeout(LONG, outlet.events.recv()).await.unwrap();
+        let Some(Event::Page(_, taken)) = event else { panic!("a page is wanted") };
+        taken.send(Taken::Kept).unwrap();
+        // Nobody looks any more, and no pictures are made; the customer has gone, and none is left.
+        let number = outlet.preview.borrow().number;
+        let mut later = 0;
+        while later < number + 3 {
+            sleep(GLANCE).await;
+            later = outlet.preview.borrow().number;
+        }
+        assert!(outlet.preview.borrow().picture.is_none());
+        gate.send_replace(Way::Closed);
+        let gone = async {
+            while outlet.preview.borrow().sight.is_some() {
+                sleep(GLANCE).await;
+            }
+        };
+        timeout(LONG, gone).await.unwrap();
         capture.abort();
     }
 

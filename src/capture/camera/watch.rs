@@ -12,6 +12,7 @@ mod scene;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::time::Duration;
 
 use cic_kiosk::config;
@@ -41,6 +42,17 @@ pub enum Sight {
     Take,
     /// The page that lies there has been taken: put the next one.
     Done,
+}
+
+impl fmt::Display for Sight {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("There is no paper."),
+            Self::Wait(problem) => problem.fmt(f),
+            Self::Take => f.write_str("The page is taken."),
+            Self::Done => f.write_str("The page has been taken: put the next one."),
+        }
+    }
 }
 
 /// Why a page is not taken yet.
@@ -97,6 +109,7 @@ pub struct Watch {
     /// Whether a person wants the page, whatever the look of it.
     insists: bool,
     quality: Option<Quality>,
+    outline: Option<[[f32; 2]; 4]>,
 }
 
 impl Watch {
@@ -113,6 +126,7 @@ impl Watch {
             has_moved: false,
             insists: false,
             quality: None,
+            outline: None,
         }
     }
 
@@ -127,6 +141,7 @@ impl Watch {
                 self.looks = 0;
                 self.is_last = false;
                 self.has_moved = true;
+                self.outline = None;
                 at
             }
         };
@@ -142,9 +157,11 @@ impl Watch {
         }
         let Some(paper) = Paper::find(grey) else {
             self.quality = None;
+            self.outline = None;
             return self.without_paper(scene, at.saturating_sub(since));
         };
         self.quality = Some(paper.quality);
+        self.outline = Some(paper.corners);
         self.judge(&paper, at)
     }
 
@@ -168,6 +185,11 @@ impl Watch {
     /// Figures of the paper of the last look at which there was any that lay still.
     pub fn quality(&self) -> Option<Quality> {
         self.quality
+    }
+
+    /// The corners of the paper that lies there still, as shares of the picture's width and height.
+    pub fn outline(&self) -> Option<[[f32; 2]; 4]> {
+        self.outline
     }
 
     /// Paper lies still.
@@ -238,6 +260,7 @@ impl Watch {
         match paper {
             Some(paper) => {
                 self.quality = Some(paper.quality);
+                self.outline = Some(paper.corners);
                 self.take(paper.likeness(), paper.quality, at)
             }
             None if is_empty => Sight::Empty,

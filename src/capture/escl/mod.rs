@@ -401,7 +401,11 @@ impl PageSource for Escl {
         loop {
             let status = scanner.client.status().await?;
             let state = status.state(by_feeder);
-            if self.paper.look(status.feeder) && by_itself && state == State::Ready {
+            if self.paper.look(status.feeder)
+                && by_itself
+                && port.is_open()
+                && state == State::Ready
+            {
                 self.scan(port, &scanner, Place::Feeder).await?;
             } else {
                 port.set(self.told(state));
@@ -411,6 +415,7 @@ impl PageSource for Escl {
                 tokio::select! {
                     () = sleep_until(next) => break,
                     order = port.order() => match order {
+                        Order::Start if !port.is_open() => {}
                         Order::Start => {
                             self.start(port, &scanner).await?;
                             break;

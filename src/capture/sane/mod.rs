@@ -175,13 +175,13 @@ impl PageSource for Sane {
                 None => Some(port.order().await),
             };
             match order {
-                Some(Order::Start) => {
+                Some(Order::Start) if port.is_open() => {
                     port.set(State::Busy);
                     asked = self.scan(&device, port).await?;
                 }
                 Some(Order::Done) => port.end(End::Person).await,
                 Some(Order::Cancel) => port.end(End::Cancelled).await,
-                None => {}
+                Some(Order::Start) | None => {}
             }
         }
     }

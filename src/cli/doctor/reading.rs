@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cic_kiosk::config::Config;
+use cic_kiosk::engine::Pictures;
 use cic_kiosk::models::{Manifest, ModelOptions, Precision};
 use cic_kiosk::ocr::model::Runtime;
 use cic_kiosk::report::schema::Field;
@@ -72,7 +73,7 @@ async fn reading(config: Arc<Config>) -> Finding {
     }
     let (loaded, begun) = (begun.elapsed(), Instant::now());
     let files = PICTURE.to_vec().into();
-    let work = Work { scan: Ulid::new(), files, ahead: Vec::new(), pictures: false };
+    let work = Work { scan: Ulid::new(), files, ahead: Vec::new(), pictures: Pictures::None };
     let answer = match reader.read_in_time(work, LIMIT, |_| {}).await {
         Ok(answer) => answer,
         Err(error) => return Finding::fault(error.to_string(), REINSTALL),

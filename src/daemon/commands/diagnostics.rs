@@ -43,7 +43,7 @@ impl Deeds {
     ) -> Result<Json, Failure> {
         let failed = |error: &dyn ToString| Failure::new(Code::Failed, error.to_string());
         report.at("log", 0, STEPS);
-        let log = match journal::lines(None, None, MOST_LINES).await {
+        let log = match journal::lines(None, None, None, MOST_LINES).await {
             Ok(lines) => lines.text,
             Err(failure) => format!("{failure}\n"),
         };
@@ -80,7 +80,7 @@ impl Deeds {
 }
 
 /// What the program's own doctor says, in a process of its own: it decodes a page.
-async fn doctor(arguments: Vec<OsString>) -> Result<Json, String> {
+pub async fn doctor(arguments: Vec<OsString>) -> Result<Json, String> {
     let mut doctor = Command::new("/proc/self/exe");
     doctor.args(["doctor", "--json"]).args(arguments).kill_on_drop(true);
     doctor.stdin(Stdio::null()).stderr(Stdio::null());

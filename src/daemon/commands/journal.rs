@@ -43,7 +43,7 @@ impl Deeds {
         report: &Report,
     ) -> Result<Json, Failure> {
         report.at("read", 0, 1);
-        let lines = lines(Some(since), until, MOST_LINES).await?;
+        let lines = lines(Some(since), until, None, MOST_LINES).await?;
         let mut result = self.send(address, lines.text.as_bytes(), report).await?;
         result["lines"] = json!(lines.text.lines().count());
         result["cut"] = json!(lines.is_cut);
@@ -51,10 +51,12 @@ impl Deeds {
     }
 }
 
-/// The newest lines of this service and its workers in this time, no more than so many.
+/// The newest lines of this service and its workers in this time, no more than so many; of a
+/// priority, as journalctl calls it, those that are at least as urgent.
 pub async fn lines(
     since: Option<Timestamp>,
     until: Option<Timestamp>,
+    priority: Option<&'static str>,
     most: usize,
 ) -> Result<Lines, Failure> {
     if !connected_to_journal() {
@@ -64,6 +66,7 @@ pub async fn lines(
     let mut journalctl = Command::new("journalctl");
     journalctl.args(["--quiet", "--no-pager", "--utc", "--output=short-iso-precise"]);
     journalctl.arg(format!("--lines={}", most + 1));
+    journalctl.args(priority.map(|priority| format!("--priority={priority}")));
     match fs::read_to_string("/proc/self/cgroup").ok().as_deref().and_then(unit) {
         // What systemd says of them is with them: how they ended, for one.
         Some(unit) => {

@@ -3,8 +3,8 @@
 //! What is decided about them, and kept, is [`crate::fleet::commands`]; what is done is [`deeds`].
 
 mod deeds;
-mod diagnostics;
-mod journal;
+pub(super) mod diagnostics;
+pub(super) mod journal;
 mod models;
 mod parts;
 

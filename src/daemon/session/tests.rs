@@ -5,14 +5,16 @@ use std::io::Cursor;
 
 use cic_kiosk::page::Files;
 use image::{GrayImage, ImageFormat, Luma, imageops};
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot};
 use tokio::time::timeout;
 
 use super::*;
+use crate::capture::Sources;
 use crate::credentials::Credentials;
 use crate::outbox::{SealingKeys, fresh_key};
 use crate::reading::Reader;
 use crate::scan::Desk;
+use crate::screen::{Means, Step};
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,12 +26,40 @@ struct Fixture {
     shown: watch::Receiver<Option<OpenScan>>,
     settings: watch::Sender<Arc<Config>>,
     state: watch::Sender<State>,
+    decisions: mpsc::Sender<Decision>,
     stop: CancellationToken,
     _folder: tempfile::TempDir,
 }
 
 impl Fixture {
     fn new(source: Source, idle_seconds: u32) -> Self {
+        Self::with(source, idle_seconds, |_, _| None)
+    }
+
+    /// The same with a customer at the screen, who has agreed.
+    async fn with_customer(source: Source) -> (Self, Visits) {
+        let mut visits = None;
+        let fixture = Self::with(source, 600, |settings, outbox| {
+            let customers = Visits::new(settings);
+            customers.begin(Means {
+                sources: Sources::default(),
+                outbox: outbox.clone(),
+                link: watch::Sender::default().subscribe(),
+                ended: broadcast::Sender::new(1),
+            });
+            visits = Some(customers.clone());
+            Some(customers)
+        });
+        let visits = visits.unwrap();
+        visits.agree(visits.now().id, false).await;
+        (fixture, visits)
+    }
+
+    fn with(
+        source: Source,
+        idle_seconds: u32,
+        visits: impl FnOnce(watch::Receiver<Arc<Config>>, &Outbox) -> Option<Visits>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.capture.idle_seconds = idle_seconds.try_into().unwrap();
@@ -42,6 +72,7 @@ impl Fixture {
         let settings = watch::Sender::new(Arc::new(config));
         let desk = Arc::new(Desk::new(outbox.clone(), settings.subscribe(), None));
         let (events, received) = mpsc::channel(1);
+        let (decisions, decided) = mpsc::channel(1);
         let state = watch::Sender::new(State::Ready);
         let shown = watch::Sender::default();
         let stop = CancellationToken::new();
@@ -50,16 +81,19 @@ impl Fixture {
             events: received,
             state: state.subscribe(),
             outbox: outbox.clone(),
-            ahead: ReadAhead::new(Arc::clone(&reader), desk),
+            ahead: ReadAhead::new(Arc::clone(&reader), desk, false),
             reader,
             settings: settings.subscribe(),
             shown: shown.clone(),
             tally: Arc::default(),
+            visits: visits(settings.subscribe(), &outbox),
+            decisions: decided,
             stop: stop.clone(),
             open: None,
         };
         tokio::spawn(async move { session.run().await });
-        Self { outbox, events, shown: shown.subscribe(), settings, state, stop, _folder: folder }
+        let shown = shown.subscribe();
+        Self { outbox, events, shown, settings, state, decisions, stop, _folder: folder }
     }
 
     async fn give(&self, picture: Vec<u8>) -> Taken {
@@ -291,4 +325,75 @@ async fn picture_that_did_not_come_whole_is_asked_for_again_and_spoils_nothing()
     }
     fixture.end(End::Paper).await;
     assert_eq!(fixture.complete().await.0.0.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scan_of_a_customer_is_complete_when_the_customer_says_so() {
+    let (fixture, visits) = Fixture::with_customer(Source::Escl).await;
+    assert_eq!(fixture.give(sharp(1)).await, Taken::Kept);
+    fixture.end(End::Paper).await;
+    // The paper is over; the next one has to wait for its turn in the session.
+    assert_eq!(fixture.give(sharp(2)).await, Taken::Same);
+    assert!(fixture.outbox.take(3).await.unwrap().is_none());
+    let visit = visits.now();
+    assert_eq!((visit.step, visit.page_count()), (Step::Reading, 1));
+    let ((scan, _), send) = (visit.scan.unwrap(), visit.agreement.clone());
+    fixture.decisions.send(Decision { scan, send }).await.ok().unwrap();
+    let (files, notes) = fixture.complete().await;
+    assert!(files == Files(vec![sharp(1)]));
+    assert_eq!(notes.consent, visit.agreement);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scan_that_a_customer_does_not_send_is_forgotten() {
+    let (mut fixture, visits) = Fixture::with_customer(Source::Camera).await;
+    assert_eq!(fixture.give(sharp(1)).await, Taken::Kept);
+    let (scan, _) = visits.now().scan.unwrap();
+    fixture.decisions.send(Decision { scan, send: None }).await.ok().unwrap();
+    fixture.shows(Option::is_none).await;
+    assert_eq!(fixture.outbox.figures().await.unwrap().documents, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn customer_is_told_what_is_wrong_with_a_page() {
+    let (fixture, visits) = Fixture::with_customer(Source::Escl).await;
+    let damaged = Taken::Again(vec![Finding::Damaged]);
+    assert_eq!(fixture.give(b"no picture".to_vec()).await, damaged);
+    assert_eq!(visits.now().again, Some((1, Finding::Damaged)));
+    assert_eq!(fixture.give(blurred(1)).await, Taken::Again(vec![Finding::Blurred]));
+    assert_eq!(visits.now().again, Some((1, Finding::Blurred)));
+    assert_eq!(fixture.give(sharp(1)).await, Taken::Kept);
+    let visit = visits.now();
+    assert_eq!((visit.again, visit.page_count()), (None, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_that_cannot_be_made_safe_ends_the_visit_with_an_apology() {
+    let (fixture, visits) = Fixture::with_customer(Source::Camera).await;
+    let mut full = fixture.settings.borrow().outbox.clone();
+    full.min_free_bytes = u64::MAX;
+    fixture.outbox.set_limits(full);
+    let mut changes = visits.changes();
+    let given = fixture.give(sharp(1));
+    tokio::pin!(given);
+    let told = async {
+        while visits.now().step != Step::Sorry {
+            changes.changed().await.unwrap();
+        }
+    };
+    tokio::select! {
+        taken = &mut given => panic!("the page is not safe: {taken:?}"),
+        told = timeout(PATIENCE, told) => told.unwrap(),
+    }
+    fixture.outbox.set_limits(fixture.settings.borrow().outbox.clone());
+    assert_eq!(given.await, Taken::Same);
+    assert_eq!(fixture.outbox.figures().await.unwrap().documents, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_customer_nothing_is_taken() {
+    let (fixture, visits) = Fixture::with_customer(Source::Camera).await;
+    visits.cancel(visits.now().id);
+    assert_eq!(fixture.give(sharp(1)).await, Taken::Same);
+    assert_eq!(fixture.outbox.figures().await.unwrap().documents, 0);
 }

@@ -37,6 +37,7 @@ const PROGRAM: Rule = Never("it is handed to a program of the system");
 const GUARD: Rule = Never("it guards the kiosk's memory or disk against documents");
 const FURTHER: Rule = Never("it says how far documents may go");
 const RECORDS: Rule = Never("it says how long papers and records are kept");
+const CONSENT: Rule = Never("customers are asked there whether they agree");
 const LOSS: Rule = Never("results could be lost in silence");
 
 const HOUR: i64 = 60 * 60;
@@ -119,6 +120,12 @@ pub const RULES: &[(&str, Rule)] = &[
     ("panel.red", DEVICE),
     ("panel.debounce_ms", AtMost(10_000)),
     ("panel.long_press_ms", AtMost(60_000)),
+    ("screen.enabled", CONSENT),
+    ("screen.listen", DOOR),
+    ("screen.idle_seconds", AtMost(600)),
+    ("screen.done_seconds", AtMost(120)),
+    ("screen.admins", TRUST),
+    ("screen.show_values", Off),
     ("quality.min_sharpness", Free),
     ("quality.min_brightness", Free),
     ("quality.max_brightness", Free),

@@ -1,5 +1,6 @@
 //! The client and workers that lie, die and hang.
 
+use cic_kiosk::engine::Pictures;
 use cic_kiosk::report::schema::ErrorCode;
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
@@ -59,7 +60,8 @@ impl Fixture {
     fn read(&self, name: &str, limit: Duration) -> JoinHandle<Result<Answer, ReadError>> {
         let (client, files) = (Arc::clone(&self.client), Files::from(name.as_bytes().to_vec()));
         tokio::spawn(async move {
-            let work = Work { scan: Ulid::from(7), files, ahead: Vec::new(), pictures: false };
+            let work =
+                Work { scan: Ulid::from(7), files, ahead: Vec::new(), pictures: Pictures::None };
             client.read(work, limit, |_| {}).await
         })
     }
