@@ -15,7 +15,8 @@ PACKAGE = {
     "usr/bin/cic-kiosk": Path(PROGRAM),
     "usr/lib/cic-kiosk/libonnxruntime.so": Path(ONNXRUNTIME),
     "usr/lib/cic-kiosk/confirm": UNITS / "confirm",
-    "usr/lib/sysusers.d/cic-kiosk.conf": UNITS / "sysusers.d/cic-kiosk.conf",
+    **{f"usr/lib/sysusers.d/{path.name}": path for path in UNITS.glob("sysusers.d/*.conf")},
+    **{f"usr/share/cic-kiosk/screen/{path.name}": path for path in UNITS.glob("screen/*.json")},
     "usr/lib/tmpfiles.d/cic-kiosk.conf": UNITS / "tmpfiles.d/cic-kiosk.conf",
     "usr/lib/systemd/journald.conf.d/cic-kiosk.conf": UNITS / "journald.conf.d/cic-kiosk.conf",
     "usr/lib/udev/rules.d/60-cic-kiosk.rules": UNITS / "udev/60-cic-kiosk.rules",
@@ -50,8 +51,9 @@ def install(folder: Path):
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, target)
     # As the package's installation does.
-    for command in [["systemd-sysusers"], ["systemd-tmpfiles", "--create"]]:
-        subprocess.run([*command, f"--root={folder}", "cic-kiosk.conf"], check=True)
+    sysusers, tmpfiles = ["systemd-sysusers", f"--root={folder}"], ["systemd-tmpfiles", "--create", f"--root={folder}"]
+    for command in [[*sysusers, "cic-kiosk.conf", "cic-kiosk-screen.conf"], [*tmpfiles, "cic-kiosk.conf"]]:
+        subprocess.run(command, check=True)
 
 
 def is_removed(folder: Path) -> bool:

@@ -60,10 +60,15 @@ do_install:append() {
     install -m 0644 ${S}/systemd/system.conf.d/*.conf ${D}${systemd_unitdir}/system.conf.d
     install -m 0644 ${S}/systemd/examples/encrypted-credentials.conf ${D}${systemd_system_unitdir}/cic-kiosk.service.d
     cp -R --no-preserve=ownership ${S}/systemd/appliance/. ${D}${systemd_system_unitdir}
+
+    install -d ${D}${datadir}/cic-kiosk/screen ${D}${sysconfdir}/cic-kiosk/config.d ${D}${systemd_system_unitdir}/cic-kiosk-screen.service.d
+    install -m 0644 ${S}/systemd/screen/*.json ${D}${datadir}/cic-kiosk/screen
+    install -m 0644 ${S}/systemd/screen/40-screen.toml ${D}${sysconfdir}/cic-kiosk/config.d
+    install -m 0644 ${S}/systemd/examples/screen-wpe.conf ${D}${systemd_system_unitdir}/cic-kiosk-screen.service.d
 }
 
 # What makes a machine a kiosk that looks after itself: the hardware's watchdog, confirmed updates, sealed credentials.
-PACKAGES =+ "${PN}-appliance"
+PACKAGES =+ "${PN}-screen ${PN}-appliance"
 FILES:${PN}-appliance += "\
     ${nonarch_libdir}/cic-kiosk/confirm \
     ${systemd_system_unitdir}/*.d \
@@ -71,6 +76,14 @@ FILES:${PN}-appliance += "\
     ${systemd_system_unitdir}/cic-kiosk-claim.service \
     ${systemd_system_unitdir}/cic-kiosk-confirm.service \
     ${systemd_unitdir}/system.conf.d \
+"
+# What shows the service's pages on a display, with WPE; the browser comes by packagegroup-cic-kiosk-screen.
+FILES:${PN}-screen += "\
+    ${datadir}/cic-kiosk/screen \
+    ${nonarch_libdir}/sysusers.d/cic-kiosk-screen.conf \
+    ${sysconfdir}/cic-kiosk/config.d/40-screen.toml \
+    ${systemd_system_unitdir}/cic-kiosk-screen.service \
+    ${systemd_system_unitdir}/cic-kiosk-screen.service.d \
 "
 FILES:${PN} += "\
     ${nonarch_base_libdir}/udev/rules.d \
@@ -81,16 +94,22 @@ FILES:${PN} += "\
 CONFFILES:${PN} = "${sysconfdir}/cic-kiosk/config.toml"
 RDEPENDS:${PN} = "ca-certificates cic-kiosk-models"
 RDEPENDS:${PN}-appliance = "${PN} rauc"
+CONFFILES:${PN}-screen = "${sysconfdir}/cic-kiosk/config.d/40-screen.toml"
+RDEPENDS:${PN}-screen = "${PN}"
 
-SYSTEMD_PACKAGES = "${PN} ${PN}-appliance"
+SYSTEMD_PACKAGES = "${PN} ${PN}-appliance ${PN}-screen"
 SYSTEMD_SERVICE:${PN} = "cic-kiosk.service cic-kiosk-worker.socket"
 SYSTEMD_SERVICE:${PN}-appliance = "cic-kiosk-claim.service cic-kiosk-confirm.service"
+SYSTEMD_SERVICE:${PN}-screen = "cic-kiosk-screen.service"
 
 # /var outlives the system that wrote it: the next one must know its owner by the same number.
-USERADD_PACKAGES = "${PN}"
+USERADD_PACKAGES = "${PN} ${PN}-screen"
 GROUPADD_PARAM:${PN} = "--system --gid 960 cic-kiosk; --system --gid 961 gpio; --system systemd-journal"
 USERADD_PARAM:${PN} = "--system --uid 960 --gid cic-kiosk --groups video,gpio,systemd-journal --home-dir ${localstatedir}/lib/cic-kiosk \
     --no-create-home --shell ${base_sbindir}/nologin cic-kiosk"
+GROUPADD_PARAM:${PN}-screen = "--system --gid 962 cic-kiosk-screen; --system input; --system render"
+USERADD_PARAM:${PN}-screen = "--system --uid 962 --gid cic-kiosk-screen --groups video,input,render --home-dir /run/cic-kiosk-screen \
+    --no-create-home --shell ${base_sbindir}/nologin cic-kiosk-screen"
 
 # There is no ONNX Runtime for smaller machines.
 COMPATIBLE_HOST = "(aarch64|x86_64).*-linux"
