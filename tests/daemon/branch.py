@@ -16,7 +16,7 @@ class Branch(NamedTuple):
     kiosk: Daemon
 
 
-def make_branch(stack: ExitStack, folder: Path, logs: Path, *broker_settings: str, **settings: dict) -> Branch:
+def make_branch(stack: ExitStack, folder: Path, logs: Path, /, *broker_settings: str, **settings: dict) -> Branch:
     """One in this folder, until the stack ends; the kiosk is not started yet. Settings are the kiosk's,
     `broker_settings` are mosquitto's."""
     broker = stack.enter_context(Mosquitto(folder / "broker", *broker_settings))
