@@ -106,7 +106,7 @@ class Daemon(Server):
             command = [*under, PROGRAM, "run", "--config", self.config]
             # A daemon has no terminal.
             streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": stderr}
-            self.process = subprocess.Popen(command, env=self.env, text=True, **streams)
+            self.process = subprocess.Popen(command, env=self.env, text=True, start_new_session=True, **streams)
         # Another port has the same document.
         self.__dict__.pop("openapi", None)
         if wait:
@@ -126,9 +126,11 @@ class Daemon(Server):
         return self.process is not None and self.process.poll() is None
 
     def kill(self):
-        """Ends it as a power failure does."""
+        """Ends it as a power failure does, with all that it has started: a child that has not begun yet would hold
+        its locks for a moment."""
         if self.process is not None:
-            self.process.kill()
+            if self.is_running():
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(PATIENCE)
             self.process.stdout.close()
 
