@@ -22,8 +22,6 @@ HEADLESS = """[Service]
 Environment=WLR_BACKENDS=headless WLR_LIBINPUT_NO_DEVICES=1 WLR_RENDERER=pixman CIC_KIOSK_TURN=-r
 """
 
-pytestmark = pytest.mark.skipif(not shutil.which("cage"), reason="scripts/setup.sh screen has not run")
-
 
 def wpe() -> str:
     """The example, with a display that is memory."""
@@ -120,7 +118,6 @@ def test_screen_waits_for_the_service(machine):
     machine.run("systemctl", "stop", UNIT)
 
 
-@pytest.mark.skipif(not shutil.which("cog"), reason="cog is not installed")
 def test_wpe_shows_the_kiosks_pages_and_nothing_else(machine):
     folder = f"/run/systemd/system/{UNIT}.d"
     machine.run("mkdir", "-p", folder)
