@@ -12,6 +12,8 @@ use crate::geometry::Rect;
 const ALIKE: f32 = 0.72;
 /// Two headers that were read as one are each so alike.
 const SURELY: f32 = 0.9;
+/// So many letters are known as part of a header.
+const PART: usize = 4;
 /// What a line's box has beside its text at each end, in em.
 const BOX_MARGIN: f32 = 0.3;
 /// In a row that is a header by its other cells, so much is enough.
@@ -93,7 +95,7 @@ impl<R: Copy + PartialEq> Grid<R> {
     /// The visual lines of a column whose text could have the shape, from top to bottom. Of a
     /// line with a stray piece beside the value, the value alone.
     pub fn column(&self, role: R, shape: Shape) -> Vec<Vec<Piece>> {
-        self.lines(role)
+        whole(self.lines(role), shape)
             .into_iter()
             .filter_map(|line| {
                 // Two figures that stand apart are two: one is another column's.
@@ -179,6 +181,32 @@ impl<R: Copy + PartialEq> Grid<R> {
     }
 }
 
+/// The lines of a column, those joined that have the shape together only: in a narrow column a code
+/// goes on in the next line.
+fn whole(lines: Vec<Vec<Piece>>, shape: Shape) -> Vec<Vec<Piece>> {
+    /// From a line to the next one of the same cell, in em, at most.
+    const NEXT: f32 = 1.9;
+    let has_shape = |pieces: &[Piece]| {
+        let text: String = pieces.iter().map(|piece| piece.text.as_str()).collect();
+        shape.put(&text).valid
+    };
+    let mut joined: Vec<Vec<Piece>> = Vec::new();
+    for line in lines {
+        if let (Shape::Digits(_), Some(above)) = (shape, joined.last_mut())
+            && let (Some(last), Some(first)) = (above.last(), line.first())
+            && first.y() - last.y() < NEXT * last.em()
+            && !has_shape(above)
+            && !has_shape(&line)
+            && has_shape(&[&above[..], &line].concat())
+        {
+            above.extend(line);
+        } else {
+            joined.push(line);
+        }
+    }
+    joined
+}
+
 /// The parts of a section on each page.
 fn segments(strip: &Strip) -> Vec<Strip> {
     let mut edges = vec![f32::MIN];
@@ -197,20 +225,17 @@ fn segments(strip: &Strip) -> Vec<Strip> {
 }
 
 /// The headers of columns that a piece holds: of narrow columns, two can stand so close together that
-/// they were read as one.
+/// they were read as one, in any of their lines.
 fn heads<R: Copy + PartialEq>(piece: &Piece, wanted: &Wanted<R>) -> Vec<Piece> {
+    if let Some(parts) = header_parts(piece, wanted) {
+        return parts;
+    }
     let match_of = |piece: &Piece| {
         let all = wanted.iter().map(|(role, wordings)| (*role, words::best(&piece.key, wordings)));
         all.max_by(|a, b| a.1.total_cmp(&b.1))
     };
     let whole = match_of(piece).map_or(0.0, |(_, alike)| alike);
-    let blanks = piece.chars.iter().enumerate().filter(|(_, c)| c.value == ' ');
-    for (blank, _) in blanks {
-        let (Some(left), Some(right)) =
-            (piece.part(0, blank), piece.part(blank + 1, piece.chars.len()))
-        else {
-            continue;
-        };
+    for (left, right) in halves(piece) {
         if let (Some(a), Some(b)) = (match_of(&left), match_of(&right))
             && a.0 != b.0
             && a.1.min(b.1) > whole.max(SURELY)
@@ -219,6 +244,31 @@ fn heads<R: Copy + PartialEq>(piece: &Piece, wanted: &Wanted<R>) -> Vec<Piece> {
         }
     }
     vec![piece.clone()]
+}
+
+/// The fewest pieces that each are a part of a header, as a line of one is; none where there are none.
+fn header_parts<R>(piece: &Piece, wanted: &Wanted<R>) -> Option<Vec<Piece>> {
+    let known = |piece: &Piece| {
+        piece.key.chars().count() >= PART
+            && wanted.iter().any(|(_, all)| all.iter().any(|wording| wording.contains(&piece.key)))
+    };
+    if known(piece) {
+        return Some(vec![piece.clone()]);
+    }
+    let parted = halves(piece).into_iter().filter(|(left, _)| known(left));
+    let parted = parted
+        .filter_map(|(left, right)| Some([vec![left], header_parts(&right, wanted)?].concat()));
+    parted.min_by_key(Vec::len)
+}
+
+/// A piece parted at each of its blanks.
+fn halves(piece: &Piece) -> Vec<(Piece, Piece)> {
+    let blanks = piece.chars.iter().enumerate().filter(|(_, c)| c.value == ' ');
+    blanks
+        .filter_map(|(blank, _)| {
+            Some((piece.part(0, blank)?, piece.part(blank + 1, piece.chars.len())?))
+        })
+        .collect()
 }
 
 /// The header's cells: the best match for each column among the pieces above the first figure.
@@ -304,10 +354,17 @@ fn edges<R: Copy + PartialEq>(
     for (pair, extent) in header.windows(2).zip(extents.windows(2)) {
         let ([left, right], [its, next]) = (pair, extent) else { continue };
         let (from, to) = (left.at.centre().x, right.at.centre().x);
-        let between: Vec<f32> = ruled.iter().copied().filter(|x| (from..to).contains(x)).collect();
+        let within = |range: std::ops::Range<f32>| -> Vec<f32> {
+            ruled.iter().copied().filter(|x| range.contains(x)).collect()
+        };
+        // Rules that shine through the sheet stand anywhere, the table's own between its columns.
+        let mut between = within(its.1..next.0);
+        if between.is_empty() {
+            between = within(from..to);
+        }
         match between[..] {
             [] if its.1 <= next.0 => columns.push((Some(left.role), (its.1 + next.0) / 2.0)),
-            [] => columns.push((Some(left.role), least_covered(from, to, body))),
+            [] => columns.push((Some(left.role), least_cut(left.at, right.at, body))),
             [only] => columns.push((Some(left.role), only)),
             // A column whose header was not recognised stands between.
             [first, .., last] => columns.extend([(Some(left.role), first), (None, last)]),
@@ -330,27 +387,37 @@ fn edges<R: Copy + PartialEq>(
     columns
 }
 
-/// The place between two headers that the fewest pieces of the body run across, in the middle of
-/// the widest such stretch.
-fn least_covered(from: f32, to: f32, body: &[&Piece]) -> f32 {
+/// The place between two headers that cuts least of what stands beside it, in the middle of the
+/// widest such stretch. Boxes of neighbours can touch or overlap a little: the end of one costs
+/// next to nothing, its middle a lot, as does what stands on the wrong side of its header.
+fn least_cut(left: Rect, right: Rect, body: &[&Piece]) -> f32 {
     const STEPS: usize = 64;
+    /// The cost of a piece that is cut in its middle or stands on the wrong side, in em.
+    const WRONG: f32 = 2.0;
+    /// That of a piece that is cut at a blank.
+    const BLANK: f32 = 0.3;
+    /// Costs that differ by less are the same.
+    const SAME: f32 = 0.05;
+    let (from, to) = (left.centre().x, right.centre().x);
     let place = |step: usize| from + (to - from) * step as f32 / STEPS as f32;
-    let covered: Vec<usize> = (0..=STEPS)
-        .map(|step| {
-            let x = place(step);
-            // Boxes are a little wider than what stands in them.
-            let covers = |piece: &&&Piece| {
-                let margin = BOX_MARGIN * piece.em();
-                piece.at.left + margin < x && x < piece.at.right - margin
-            };
-            body.iter().filter(covers).count()
-        })
+    let cost_of = |x: f32, piece: &Piece| {
+        // Boxes are a little wider than what stands in them.
+        let into = (x - piece.at.left).min(piece.at.right - x) / piece.em() - BOX_MARGIN;
+        let below = |head: &Rect| piece.at.overlap_x(head) > 0.0;
+        let misplaced = (below(&left) && !below(&right) && piece.x() > x)
+            || (below(&right) && !below(&left) && piece.x() < x);
+        // Two cells that were read as one line part at a blank.
+        let to_blank = piece.blank_near(x).map_or(WRONG, |(_, distance)| distance / piece.em());
+        if misplaced { WRONG } else { into.min(BLANK + to_blank).clamp(0.0, WRONG) }
+    };
+    let costs: Vec<f32> = (0..=STEPS)
+        .map(|step| body.iter().map(|piece| cost_of(place(step), piece)).sum())
         .collect();
-    let least = covered.iter().min().copied().unwrap_or(0);
+    let least = costs.iter().copied().fold(f32::MAX, f32::min);
     let mut widest = (0, 0);
     let mut start = 0;
-    for (step, count) in covered.iter().enumerate() {
-        if *count > least {
+    for (step, cost) in costs.iter().enumerate() {
+        if *cost > least + SAME {
             start = step + 1;
         } else if step + 1 - start > widest.1 - widest.0 {
             widest = (start, step + 1);

@@ -203,13 +203,13 @@ fn entries(grid: &Grid<Column>) -> Vec<Entry> {
     }
     let amounts = grid.column(Column::Amount, Shape::Amount);
     let middle = |pieces: &[Piece]| fields::height(&pieces.iter().collect::<Vec<_>>());
-    // As many names as amounts belong together one by one, even where a wrapped name has pushed
-    // the two out of step.
+    // As many names as amounts belong together one by one, even where wrapped names have pushed the
+    // two out of step: down, and further with each of a lender's debts.
+    let em = grid.strip.em();
     let in_step = names.len() == amounts.len()
-        && names
-            .iter()
-            .zip(&amounts)
-            .all(|(name, amount)| (middle(name) - middle(amount)).abs() < 4.0 * grid.strip.em());
+        && names.iter().zip(&amounts).all(|(name, amount)| {
+            (-4.0 * em..12.0 * em).contains(&(middle(name) - middle(amount)))
+        });
     if in_step {
         return names
             .into_iter()
@@ -493,6 +493,21 @@ mod tests {
                 "1 | 01348002 | Quân đội | Dư nợ cho vay trung hạn=102; Dư nợ đủ tiêu chuẩn=102 | 102"
             ]
         );
+    }
+
+    #[test]
+    fn code_that_goes_on_in_the_next_line_is_one() {
+        let body = [
+            ("1", 40.0, 130.0),
+            ("013480", 85.0, 130.0),
+            ("02", 110.0, 152.0),
+            ("Quân đội", 200.0, 130.0),
+            ("Dư nợ cho vay khác", 500.0, 130.0),
+            ("66", 770.0, 130.0),
+            ("66", 900.0, 130.0),
+        ];
+        let rows = loans(&strip(&[&HEADER[..], &body].concat()));
+        assert_eq!(printed(&rows), ["1 | 01348002 | Quân đội | Dư nợ cho vay khác=66 | 66"]);
     }
 
     #[test]

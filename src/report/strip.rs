@@ -93,19 +93,20 @@ impl Piece {
     /// Cuts the piece at a place on the strip, at the blank nearest to it; none where the piece
     /// has no blank within `reach`.
     pub fn cut(&self, x: f32, reach: f32) -> Option<(Self, Self)> {
+        let (index, _) = self.blank_near(x).filter(|(_, distance)| *distance <= reach)?;
+        Some((self.part(0, index)?, self.part(index + 1, self.chars.len())?))
+    }
+
+    /// The blank that is nearest to a place on the strip, and how far away it is.
+    pub fn blank_near(&self, x: f32) -> Option<(usize, f32)> {
         let scale = self.at.width() / self.rect.width().max(1.0);
         let place = |c: &Char| self.at.left + ((c.left + c.right) / 2.0 - self.rect.left) * scale;
-        let (index, distance) = self
-            .chars
+        self.chars
             .iter()
             .enumerate()
             .filter(|(_, c)| c.value == ' ')
             .map(|(index, c)| (index, (place(c) - x).abs()))
-            .min_by(|a, b| a.1.total_cmp(&b.1))?;
-        if distance > reach {
-            return None;
-        }
-        Some((self.part(0, index)?, self.part(index + 1, self.chars.len())?))
+            .min_by(|a, b| a.1.total_cmp(&b.1))
     }
 }
 

@@ -622,6 +622,76 @@ mod tests {
     }
 
     #[test]
+    fn headers_of_several_lines_that_were_read_as_one_line_are_parted() {
+        let rows = cards(&strip(&[
+            ("Tổng hạn mức", 100.0, 100.0),
+            ("thẻ tín dụng", 104.0, 122.0),
+            ("Tổng số tiền Tổng số tiền Số lượng", 300.0, 100.0),
+            ("phải thanh", 308.0, 122.0),
+            ("chậm thanh", 412.0, 122.0),
+            ("thẻ tín", 512.0, 122.0),
+            ("toán thẻ", 316.0, 144.0),
+            ("toán thẻ", 420.0, 144.0),
+            ("dụng", 524.0, 144.0),
+            ("Tên tổ chức phát hành thẻ", 640.0, 122.0),
+            ("240", 140.0, 180.0),
+            ("7", 340.0, 180.0),
+            ("0", 440.0, 180.0),
+            ("2", 536.0, 180.0),
+            ("Ngân hàng TMCP An Bình", 640.0, 180.0),
+        ]));
+        assert_eq!(texts(&rows), [["240", "7", "0", "2"]]);
+    }
+
+    #[test]
+    fn columns_whose_cells_touch_part_between_them() {
+        // The boxes of a long name and of the product beside it overlap; no rule parts them, and most
+        // products are too short to tell where their column begins.
+        let header = [
+            ("Mã TCTD", 100.0, 100.0),
+            ("Tên tổ chức tín dụng", 300.0, 100.0),
+            ("Sản phẩm tra cứu", 560.0, 100.0),
+            ("Ngày hỏi tin", 720.0, 100.0),
+        ];
+        let mut lines = header.to_vec();
+        for row in 0..6 {
+            let y = 130.0 + 30.0 * row as f32;
+            lines.push(("01607200", 100.0, y));
+            lines.push(("Ngân hàng TMCP Đầu tư và Phát triển Việt", 200.0, y));
+            lines.push((["Vay tiêu dùng", "S11A"][usize::from(row > 1)], 515.0, y));
+            lines.push(("03/11/2022", 720.0, y));
+        }
+        let rows = look_ups(&strip(&lines));
+        let products: Vec<&str> = texts(&rows).iter().map(|row| row[1]).collect();
+        assert_eq!(products, ["Vay tiêu dùng", "Vay tiêu dùng", "S11A", "S11A", "S11A", "S11A"]);
+    }
+
+    #[test]
+    fn rules_that_shine_through_the_sheet_make_no_columns() {
+        let sheet = page(
+            0,
+            &[
+                ("Tháng", 120.0, 100.0),
+                ("Dư nợ vay (*)", 300.0, 100.0),
+                ("Dư nợ thẻ", 510.0, 100.0),
+                ("Tổng dư nợ", 710.0, 100.0),
+                ("02/2028", 90.0, 130.0),
+                ("273", 425.0, 130.0),
+                ("62", 625.0, 130.0),
+                ("335", 845.0, 130.0),
+                ("01/2028", 90.0, 160.0),
+                ("117", 425.0, 160.0),
+                ("0", 633.0, 160.0),
+                ("117", 845.0, 160.0),
+            ],
+        );
+        let own = ruled(sheet, &[75.0, 230.0, 464.0, 652.0, 885.0], &[95.0, 126.0, 156.0, 190.0]);
+        let both = ruled(own, &[350.0, 537.0, 771.0], &[95.0, 190.0]);
+        let rows = months(&Strip::of(&[both]));
+        assert_eq!(texts(&rows), [["273", "62", "335"], ["117", "0", "117"]]);
+    }
+
+    #[test]
     fn table_goes_on_over_a_page_with_its_header_printed_again() {
         let header =
             [("Tháng", 100.0, 100.0), ("Dư nợ vay", 300.0, 100.0), ("Tổng dư nợ", 700.0, 100.0)];
