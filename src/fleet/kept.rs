@@ -68,6 +68,24 @@ impl KeptFile {
     pub fn save(&self, kept: &impl Serialize) -> io::Result<()> {
         write(&self.path, &serde_json::to_vec(kept)?)
     }
+
+    /// Takes away what a power cut has left of keeping something. Nobody may keep anything meanwhile.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub fn clean(&self) -> io::Result<()> {
+        match fs::remove_file(beside(&self.path)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Where a file is written before it takes its place.
+fn beside(path: &Path) -> PathBuf {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    new.into()
 }
 
 /// Puts a file in the place of what there was, for this user's eyes only. When it returns, it is on
@@ -76,8 +94,7 @@ impl KeptFile {
 /// # Errors
 /// Where the disk fails; the file is as it was then.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
+    let new = beside(path);
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
     file.write_all(content)?;
@@ -100,8 +117,12 @@ mod tests {
         let file = KeptFile::new(folder.path(), "it.json");
         assert_eq!(file.load::<u64>(""), Found::Nothing);
         file.save(&7).unwrap();
-        fs::write(folder.path().join("it.json.new"), "{\"half").unwrap();
+        let half = folder.path().join("it.json.new");
+        fs::write(&half, "{\"half").unwrap();
         assert_eq!(file.load(""), Found::Whole(7));
+        file.clean().unwrap();
+        file.clean().unwrap();
+        assert!(!half.exists());
         file.save(&8).unwrap();
         assert_eq!(file.load(""), Found::Whole(8));
     }

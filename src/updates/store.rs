@@ -227,6 +227,7 @@ impl Held {
 
     /// Takes away what is nobody's. Of what comes in, this file stays.
     pub fn clean(&self, kept: Option<&str>) -> io::Result<()> {
+        self.store.file().clean()?;
         let InForce { current, previous, .. } = self.store.in_force();
         for version in self.store.packages() {
             if Some(version) != current && Some(version) != previous {
@@ -495,6 +496,7 @@ mod tests {
         assert_eq!(fixture.store.packages(), [version]);
         let left: Vec<_> = fs::read_dir(folder.join("incoming")).unwrap().flatten().collect();
         assert_eq!(left.len(), 1, "what was fetched in part is gone on with: {left:?}");
+        assert!(!folder.join("in-force.json.new").exists());
     }
 
     #[test]
