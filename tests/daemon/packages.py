@@ -67,6 +67,17 @@ def weights(model: bytes) -> list[tuple[int, int]]:
     return found
 
 
+def wrong_truth(folder: Path) -> Path:
+    """Golden pages that say something else than their truth."""
+    golden = folder / "golden"
+    shutil.copytree(GOLDEN, golden)
+    for path in golden.glob("*.json"):
+        truth = json.loads(path.read_text(encoding="utf-8"))
+        truth["info"]["cic_code"] = "0000000000"
+        path.write_text(json.dumps(truth), encoding="utf-8")
+    return golden
+
+
 class Package(NamedTuple):
     """A signed package."""
 

@@ -7,15 +7,18 @@ import shutil
 import signal
 import subprocess
 import time
+from collections import Counter
+from collections.abc import Callable
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from daemon import Daemon
 from kiosk import PATIENCE, PROGRAM, SECRETS, until
-from packages import GOLDEN, Office, Shop, weights
+from packages import GOLDEN, Office, Shop, weights, wrong_truth
 from workers import Workers
 
 COMMANDS = "cic/v1/hn-01/kiosk-1/command/desk/"
@@ -23,7 +26,7 @@ DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 SENDERS = {"desk": ["selftest", "model-update", "model-rollback"]}
 SEED = 20260302
 
-# Times that an installation is killed; the bar is 100.
+# Times that an installation is killed, and an update by the service; the bar is 100.
 KILLS = int(os.environ.get("UPDATE_KILLS", "12"))
 
 
@@ -121,16 +124,6 @@ def bad(office: Office, good, what: str, folder: Path) -> Path:
     }
     ways[what]()
     return file
-
-
-def wrong_truth(folder: Path) -> Path:
-    golden = folder / "golden"
-    shutil.copytree(GOLDEN, golden)
-    for path in golden.glob("*.json"):
-        truth = json.loads(path.read_text(encoding="utf-8"))
-        truth["info"]["cic_code"] = "0000000000"
-        path.write_text(json.dumps(truth), encoding="utf-8")
-    return golden
 
 
 def nonsense(office: Office, name: str = "nonsense") -> Path:
@@ -338,6 +331,126 @@ def test_package_comes_over_https_piece_by_piece_and_is_gone_on_with_after_a_pow
         assert refused["status"] == "failed" and "models.sources" in refused["reason"]
         until(lambda: branch.listener.telemetry[-1]["anomalies"].get("packages_refused") == 1)
         assert kiosk.stop() == 0
+
+
+class Moment(NamedTuple):
+    """Where in an update the power fails: by what it can be seen, and for how many seconds there is something to hit."""
+
+    seen: Callable[[], bool]
+    seconds: float
+
+
+def moments(kiosk: Daemon, desk: Desk, package, version: str, command: str) -> dict[str, Moment]:
+    models = kiosk.state / "models"
+    part, unpacked = models / f"incoming/{package.sha256}.part", models / "incoming/unpacked"
+
+    def is_switched() -> bool:
+        return text(models / "in-force.json").startswith(f'{{"current":"{version}"')
+
+    return {
+        "ordered": Moment(lambda: True, 0.1),
+        "begun": Moment(lambda: command in text(kiosk.state / "commands.json"), 0.02),
+        "fetching": Moment(part.exists, 0.1),
+        "checking": Moment(lambda: part.exists() and part.stat().st_size == package.bytes, 0.1),
+        "unpacking": Moment(unpacked.exists, 0.1),
+        "testing": Moment(lambda: "test" in desk.steps(command), 3),
+        "placed": Moment((models / version).exists, 0.01),
+        "switched": Moment(is_switched, 0.05),
+        "on trial": Moment(lambda: desk.end(command)["status"] == "successful", 1),
+    }
+
+
+def text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+
+
+def power_fails(kiosk: Daemon, moment: Moment, chance: random.Random):
+    deadline = time.monotonic() + PATIENCE
+    # Some of what there is to hit takes a millisecond.
+    while not moment.seen():
+        assert time.monotonic() < deadline, "it was never seen"
+        time.sleep(0.0005)
+    time.sleep(chance.random() * moment.seconds)
+    kiosk.kill()
+
+
+def starts_again(branch, chance: random.Random) -> dict:
+    """Gives what the kiosk says it is. Now and then the power fails again before that."""
+    if chance.random() < 0.3:
+        branch.kiosk.start(wait=False, log_level="debug")
+        time.sleep(chance.random() * 0.5)
+        branch.kiosk.kill()
+    until(lambda: presence(branch).get("status") != "online")
+    branch.kiosk.start(log_level="debug")
+    until(lambda: presence(branch)["status"] == "online")
+    return presence(branch)
+
+
+def test_power_cut_at_any_moment_of_an_update_leaves_a_kiosk_that_reports_and_reads(open_kiosk, office, good, authority, tmp_path):
+    chance = random.Random(SEED)
+    packages = {"1.2.0": good, "1.3.0": office.make("1.3.0", key="next")}
+    (temporary := tmp_path / "temporary").mkdir()
+    seen = Counter()
+    with shop(tmp_path / "shop", authority, *packages.values()) as server:
+        branch, desk = open_kiosk(models={"sources": [server.url], "authorities": str(server.authorities)})
+        kiosk = branch.kiosk
+        kiosk.start(log_level="debug", TMPDIR=temporary)
+        models = until(lambda: presence(branch).get("models"))
+
+        def update(version: str) -> str:
+            package = packages[version]
+            parameters = {"sha256": package.sha256, "bytes": package.bytes, "allow_older": True}
+            return desk.order("model-update", url=server.url + package.file.name, **parameters)
+
+        def goes_back():
+            assert desk.end(desk.order("model-rollback"))["result"] == {"current": None}
+            until(lambda: "package" not in presence(branch))
+
+        for number in range(KILLS):
+            version = chance.choice(list(packages))
+            command = update(version)
+            places = moments(kiosk, desk, packages[version], version, command)
+            names = [*places, "going back"]
+            name = names[number % len(names)]
+            if name == "going back":
+                assert desk.end(command)["status"] == "successful"
+                back = desk.order("model-rollback")
+                begun = Moment(lambda: back in text(kiosk.state / "commands.json"), 0.05)
+                power_fails(kiosk, begun, chance)
+            else:
+                power_fails(kiosk, places[name], chance)
+            birth = starts_again(branch, chance)
+            # What was ordered has come to an end, and says to which.
+            for ordered in [command, back] if name == "going back" else [command]:
+                end = desk.end(ordered)
+                assert end["status"] == "successful" or (end["code"] == "interrupted" and end["reason"]), end
+            # It reads with a set of models that is whole, and says with which.
+            current = in_force(kiosk)["current"]
+            assert current in (None, version)
+            assert current == version or end["status"] == "failed" or name == "going back"
+            package = {"version": version, "trial": True} if current else None
+            until(lambda: presence(branch).get("package") == package)
+            assert birth["models"] == models
+            assert is_right(read_golden(branch))
+            # Nothing is left but what is in force, and what was fetched: that is gone on with.
+            left = {path.name for path in (kiosk.state / "models").iterdir()}
+            assert left <= {"in-force.json", "lock", "incoming", current}, left
+            left = {path.name for path in (kiosk.state / "models/incoming").iterdir()}
+            assert left <= {f"{packages[version].sha256}.part"}, left
+            seen[name, end["status"], current is not None] += 1
+            if current:
+                goes_back()
+        assert desk.end(update("1.2.0"))["status"] == "successful"
+        goes_back()
+        assert is_right(read_golden(branch))
+        assert not [path for path in kiosk.state.rglob("*") if path.suffix in (".new", ".part", ".damaged")]
+        assert not list(temporary.iterdir())
+        assert kiosk.stop() == 0
+    for (name, status, is_new), count in sorted(seen.items()):
+        print(f"killed when {name}: {count} times the command {status}, {'new' if is_new else 'old'} models")
 
 
 def test_package_comes_in_chunks_over_the_broker_and_a_worker_reads_with_it(open_kiosk, good, tmp_path):
