@@ -37,10 +37,11 @@ load: ## measure the HTTP API under 64 clients against the bare engine (SECONDS=
 	$(RELEASE)
 	python3 scripts/bench_http.py --seconds $(or $(SECONDS),300)
 
-crash: ## kill the kiosk's service at random under load, and look whether anything is lost (ROUNDS=300)
+crash: ## kill the kiosk's service at random under load, and at each step of an update of its models (ROUNDS=300 KILLS=100)
 	scripts/setup.sh build onnxruntime test
 	$(RELEASE)
 	CIC_KIOSK=$(CURDIR)/target/release/cic-kiosk CRASH_ROUNDS=$(or $(ROUNDS),300) .cache/http/bin/python -m pytest -s tests/daemon/test_crash.py
+	CIC_KIOSK=$(CURDIR)/target/release/cic-kiosk UPDATE_KILLS=$(or $(KILLS),100) .cache/http/bin/python -m pytest -s tests/daemon/test_updates.py -k power_cut_at
 
 idle: ## measure the kiosk's service: accepting, starting, delivering, idling, ending, and its outbox and publisher alone
 	scripts/setup.sh build onnxruntime test

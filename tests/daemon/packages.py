@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -160,7 +161,9 @@ class Shop:
                 self.send_header("Content-Length", str(len(content) - begin))
                 self.end_headers()
                 end = len(content) if shop.gives is None else begin + shop.gives
-                self.wfile.write(content[begin:end])
+                # Whose power fails, hangs up.
+                with suppress(OSError):
+                    self.wfile.write(content[begin:end])
 
             def log_message(self, *_):
                 pass
