@@ -30,6 +30,12 @@ http_tests() {
     .cache/http/bin/python -m pytest tests/http
 }
 
+# What documents and clients are to a worker behind a queue must be what they are to the server itself.
+queue_tests() {
+    .cache/http/bin/python -m pytest tests/http/test_{contract_examples,clients,errors}.py --queue \
+        -k "not code or code_1 or code_3"
+}
+
 # They mount file systems, which takes root, or what looks like it in a namespace of its own.
 daemon_tests() {
     local root=()
@@ -61,6 +67,7 @@ part "generator and training" python_tests
 part "where values are lost" errors_tests
 part "engine and program" cargo test --locked --workspace --all-features
 part "HTTP API, from outside" http_tests
+part "HTTP API, with a queue behind it" queue_tests
 part "daemon, from outside" daemon_tests
 part "fleet, from outside" fleet_tests
 part "appliance, booted" appliance_tests

@@ -1,13 +1,22 @@
-"""`serve` from outside: one server for whatever does not change it, and servers of their own for the other tests."""
+"""`serve` from outside: one server for whatever does not change it, and servers of their own for the other tests.
+
+With `--queue`, none of them reads anything: each has a broker and a worker of its own, and all must be as without."""
 
 from contextlib import ExitStack
 from itertools import count
+from pathlib import Path
 
 import pytest
 import trustme
 
+from broker import Mosquitto
 from files import serve_files
 from kiosk import Server
+from queues import Overhearer, Worker
+
+
+def pytest_addoption(parser):
+    parser.addoption("--queue", action="store_true", help="have documents read by workers, through a real broker")
 
 
 def pytest_collection_modifyitems(items):
@@ -22,10 +31,29 @@ def logs(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory, logs):
-    state = tmp_path_factory.mktemp("server") / "state"
-    with Server(state, logs / "server.log", "--allow-url-host", "127.0.0.1") as server:
-        yield server
+def reads(request, logs):
+    """Gives the options by which a server has its documents read as these tests want it. A worker is given the server's
+    configuration: it is the one that opens documents."""
+
+    def reads(stack: ExitStack, folder: Path, name: str, *configuration: object) -> tuple[str, ...]:
+        if not request.config.getoption("queue"):
+            return ()
+        broker = stack.enter_context(Mosquitto(folder / f"broker-{name}"))
+        queue = stack.enter_context(Overhearer(broker.listeners_port))
+        url = f"mqtt://127.0.0.1:{broker.port}"
+        worker = Worker(logs, url, f"worker-{name}", *configuration, threads=2, RUST_LOG="trace")
+        stack.enter_context(worker).is_in(queue)
+        return "--queue", url, "--name", "api"
+
+    return reads
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory, logs, reads):
+    folder = tmp_path_factory.mktemp("server")
+    with ExitStack() as stack:
+        options = "--allow-url-host", "127.0.0.1", *reads(stack, folder, "server")
+        yield stack.enter_context(Server(folder / "state", logs / "server.log", *options))
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +80,7 @@ def files_over_tls(authority):
 
 
 @pytest.fixture
-def start(tmp_path, logs):
+def start(tmp_path, logs, reads):
     """Starts servers for one test, on one state folder; `config` is the text of a configuration file."""
     numbers = count()
     with ExitStack() as stack:
@@ -61,8 +89,9 @@ def start(tmp_path, logs):
             number = next(numbers)
             path = tmp_path / f"{number}.toml"
             path.write_text(config, encoding="utf-8")
-            log = logs / f"{tmp_path.name}-{number}.log"
-            options = "--config", path, "--allow-url-host", "127.0.0.1", *options
-            return stack.enter_context(Server(tmp_path / "state", log, *options, **more))
+            name = f"{tmp_path.name}-{number}"
+            queue = reads(stack, tmp_path, name, "--config", path)
+            options = "--config", path, "--allow-url-host", "127.0.0.1", *options, *queue
+            return stack.enter_context(Server(tmp_path / "state", logs / f"{name}.log", *options, **more))
 
         yield start
