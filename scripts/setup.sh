@@ -175,6 +175,8 @@ test_tools() {
     want curl -- curl --version
     want chromium -- which chromium
     want faketime -- which faketime
+    # EMQX's rules are terms of Erlang.
+    want erlang-base -- which erl
     want sane-utils -- which scanimage
     want mount -- mount --version
     want systemd -- which journalctl
