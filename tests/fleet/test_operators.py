@@ -12,16 +12,21 @@ import struct
 import subprocess
 import termios
 import time
+from pathlib import Path
 
 import pytest
 
 from broker import Mosquitto
+from chromium import chromium
 from daemon import Daemon
-from kiosk import PATIENCE, until
+from kiosk import PATIENCE, ROOT, until
 from office import Office
 
 # Of 100 kiosks, each twentieth fails.
 FAIL = ("--fail", "5%")
+
+# Whether the picture in docs/fleet.md is made anew.
+REGENERATE = "REGENERATE" in os.environ
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\u202e<script>alert(1)</script>"
 
@@ -394,17 +399,33 @@ def test_kiosks_that_are_away_are_left_out_and_taken_when_they_are_back(office, 
 
 
 def test_report_of_a_record_is_a_page_that_needs_nothing_else(office, simulate):
-    simulate(20, "--scans", 600, *("--fail", "10%"))
+    kiosks, scans, fail, minutes = (200, 60, "3%", 0.8) if REGENERATE else (20, 600, "10%", 0.12)
+    simulate(kiosks, "--scans", scans, "--fail", fail)
     record, page = office.folder / "record.jsonl", office.folder / "report.html"
-    office.fleet("report", "--minutes", 0.12, "--record", record)
+    office.fleet("report", "--minutes", minutes, "--record", record)
     assert office.run("report", "--from", record, "--out", page).returncode == 0
     html = page.read_text()
     assert html.startswith("<!DOCTYPE html>") and html.count("<svg") == 3
-    for words in ("20 / 20", "Throughput", "Review rate", "Confidence", "camera failing", "sim-01", "0.1.0"):
+    for words in (f"{kiosks} / {kiosks}", "Throughput", "Review rate", "Confidence", "camera failing", "sim-01", "0.1.0"):
         assert words in html, words
     assert not re.search(r"(src|href)=|https?://(?!www\.w3\.org)|url\(|@import|<script", html)
+    look_at(page)
     record.write_text("no record\n")
     assert "line 1" in office.run("report", "--from", record, "--out", page).stderr
+
+
+def look_at(path: Path):
+    """A browser complains of nothing, and shows all charts. With REGENERATE=1 it is the picture in docs/fleet.md."""
+    with chromium() as browser:
+        page, complaints = browser.new_page(viewport={"width": 1200, "height": 800}), []
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda message: complaints.append(message.text))
+        page.goto(path.as_uri())
+        boxes = [chart.bounding_box() for chart in page.locator("svg").all()]
+        assert len(boxes) == 3 and complaints == []
+        assert all(box["x"] >= 0 and box["x"] + box["width"] <= 1200 and box["height"] > 100 for box in boxes), boxes
+        if REGENERATE:
+            page.screenshot(path=ROOT / "docs/images/fleet-report.png", full_page=True)
 
 
 # A real kiosk.
