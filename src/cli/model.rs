@@ -159,7 +159,7 @@ impl Verify {
 impl Install {
     fn run(&self) -> Outcome {
         let (config, store) = self.common.load()?;
-        let held = store.hold()?;
+        let held = store.hold_soon()?;
         held.clean_keeping_parts()?;
         let installed = self.install(&held, &config);
         print(&format!("{:#}\n", json!(installed?)))?;
@@ -200,7 +200,7 @@ impl List {
 impl Rollback {
     fn run(&self) -> Outcome {
         let (_, store) = self.common.load()?;
-        let now = store.hold()?.roll_back("an operator went back")?;
+        let now = store.hold_soon()?.roll_back("an operator went back")?;
         print(&format!("{:#}\n", json!({ "current": now.current })))?;
         Ok(true)
     }

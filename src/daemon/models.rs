@@ -300,7 +300,7 @@ impl Models {
         parcel.check(&config.models)?;
         let (store, its) = (self.store.clone(), parcel.clone());
         let (held, mut part) = blocking(move || {
-            let held = store.hold()?;
+            let held = store.hold_soon()?;
             held.clean(Some(&Part::name(&its)))?;
             let part = Part::open(&held.incoming()?, &its)?;
             Ok((held, part))
@@ -360,7 +360,7 @@ impl Models {
     pub async fn roll_back(&self, reason: &str) -> Result<Option<Version>, Refusal> {
         let (store, why) = (self.store.clone(), reason.to_owned());
         let before = self.store.in_force().current;
-        let now = blocking(move || store.hold()?.roll_back(&why)).await?;
+        let now = blocking(move || store.hold_soon()?.roll_back(&why)).await?;
         self.left(before, reason);
         self.switch(&now).await;
         Ok(now.current)

@@ -17,6 +17,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::geteuid;
@@ -40,8 +42,15 @@ const INCOMING: &str = "incoming";
 /// Held by who changes anything.
 const LOCK: &str = "lock";
 
+/// How long what was ordered waits for it, looking so often.
+const SOON: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// Starts that a package on trial may fail.
 const MAX_STARTS: u32 = 3;
+
+/// How long what was fetched in part waits to be gone on with.
+const PART_TIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Packages that did not do, as many as are remembered.
 const MAX_FAILED: usize = 16;
@@ -215,6 +224,21 @@ impl Store {
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| Refusal::Busy)?;
         Ok(Held { store: self.clone(), _lock: lock })
     }
+
+    /// The same for what was ordered: whoever only writes down how the models do is done in a moment.
+    /// Blocks until then.
+    ///
+    /// # Errors
+    /// Where somebody else holds it for longer, or it is another user's.
+    pub fn hold_soon(&self) -> Result<Held, Refusal> {
+        let deadline = Instant::now() + SOON;
+        loop {
+            match self.hold() {
+                Err(Refusal::Busy) if Instant::now() < deadline => thread::sleep(PAUSE),
+                held => return held,
+            }
+        }
+    }
 }
 
 impl Held {
@@ -333,7 +357,8 @@ impl Held {
         Ok(begun)
     }
 
-    /// What was fetched in part is gone on with; what was unpacked in part is not.
+    /// What was fetched in part is gone on with, unless nobody did for long; what was unpacked in part
+    /// is not.
     pub fn clean_keeping_parts(&self) -> io::Result<()> {
         let mut parts: Vec<_> = fs::read_dir(self.incoming()?)?
             .flatten()
@@ -341,7 +366,9 @@ impl Held {
             .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.file_name())))
             .collect();
         parts.sort_unstable();
-        let newest = parts.pop().and_then(|(_, name)| name.into_string().ok());
+        // By a clock that was put back, it is young.
+        let newest = parts.pop().filter(|(at, _)| at.elapsed().unwrap_or_default() < PART_TIME);
+        let newest = newest.and_then(|(_, name)| name.into_string().ok());
         self.clean(newest.as_deref())
     }
 
@@ -353,6 +380,8 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use tempfile::TempDir;
 
     use super::*;
@@ -497,6 +526,11 @@ mod tests {
         let left: Vec<_> = fs::read_dir(folder.join("incoming")).unwrap().flatten().collect();
         assert_eq!(left.len(), 1, "what was fetched in part is gone on with: {left:?}");
         assert!(!folder.join("in-force.json.new").exists());
+        // Unless nobody has for too long.
+        let part = File::options().append(true).open(left[0].path()).unwrap();
+        part.set_modified(SystemTime::now() - PART_TIME).unwrap();
+        assert_eq!(fixture.begun(), Some(version));
+        assert_eq!(fs::read_dir(folder.join("incoming")).unwrap().count(), 0);
     }
 
     #[test]
@@ -504,7 +538,12 @@ mod tests {
         let fixture = Fixture::new();
         let held = fixture.store.hold().unwrap();
         assert!(matches!(fixture.store.hold(), Err(Refusal::Busy)));
+        // What was ordered waits for who is done soon.
+        let store = fixture.store.clone();
+        let ordered = thread::spawn(move || store.hold_soon().is_ok());
+        thread::sleep(3 * PAUSE);
         drop(held);
+        assert!(ordered.join().unwrap());
         assert!(fixture.store.hold().is_ok());
     }
 }

@@ -406,7 +406,8 @@ def test_power_cut_at_any_moment_of_an_update_leaves_a_kiosk_that_reports_and_re
             return desk.order("model-update", url=server.url + package.file.name, **parameters)
 
         def goes_back():
-            assert desk.end(desk.order("model-rollback"))["result"] == {"current": None}
+            end = desk.end(desk.order("model-rollback"))
+            assert end["status"] == "successful" and end["result"] == {"current": None}, end
             until(lambda: "package" not in presence(branch))
 
         for number in range(KILLS):
