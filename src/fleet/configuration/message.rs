@@ -126,7 +126,7 @@ fn to_toml(value: &Json) -> Result<Value, String> {
         Json::String(text) => Value::String(text.clone()),
         Json::Number(number) => match (number.as_i64(), number.as_f64()) {
             (Some(whole), _) => Value::Integer(whole),
-            (None, Some(real)) if !number.is_u64() => Value::Float(real),
+            (None, Some(real)) if !number.is_u64() => Value::Float(kept(real)),
             _ => return Err("expected a number below 2^63".to_owned()),
         },
         Json::Array(all) => Value::Array(all.iter().map(to_toml).collect::<Result<_, _>>()?),
@@ -135,6 +135,12 @@ fn to_toml(value: &Json) -> Result<Value, String> {
             Value::Table(all.iter().map(one).collect::<Result<_, String>>()?)
         }
     })
+}
+
+/// The number to 15 digits. With more, JSON's reader may give another number each time it is kept, and
+/// a message that comes again would contradict itself.
+fn kept(real: f64) -> f64 {
+    format!("{real:.14e}").parse().unwrap_or(real)
 }
 
 /// A key as it is told: it may be anything.
@@ -300,6 +306,18 @@ mod tests {
         let refusal = refused(message);
         assert_eq!((refusal.code, refusal.version), (Code::Keys, Some(1)));
         assert_eq!(refusal.keys.keys().collect::<Vec<_>>(), ["a", "b.c", "b.d", "b.e"]);
+    }
+
+    #[test]
+    fn number_of_many_digits_is_the_same_when_it_was_kept() {
+        for n in 1..2000 {
+            let number = 1.0 / f64::from(n);
+            let message =
+                format!("{{\"version\":1,\"settings\":{{\"a\":{{\"b\":{number:.17}}}}}}}");
+            let desired = Desired::parse(message.as_bytes()).unwrap();
+            let kept = serde_json::to_vec(&desired).unwrap();
+            assert_eq!(serde_json::from_slice::<Desired>(&kept).unwrap(), desired, "{message}");
+        }
     }
 
     #[test]
