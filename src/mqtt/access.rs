@@ -117,7 +117,8 @@ fn mosquitto() -> String {
 
 fn emqx() -> String {
     let mut text = format!(
-        "%% {HEAD}\n\n%% A name with a wildcard would be one in the rules below.\n\
+        "%% {HEAD}\n\n%% From EMQX 6.3 on: authorization.topic_template_allow.slash = true. Kiosks are called BRANCH/KIOSK.\n\n\
+         %% A name with a wildcard would be one in the rules below.\n\
          {{deny, {{user, {{re, \"[+#]\"}}}}, all, [\"#\"]}}.\n"
     );
     for rules in RULES {
