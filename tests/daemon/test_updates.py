@@ -1,5 +1,6 @@
 """Packages of models: whatever happens to one, there is a kiosk that reads and reports."""
 
+import fcntl
 import json
 import os
 import random
@@ -481,6 +482,23 @@ def test_package_comes_in_chunks_over_the_broker_and_a_worker_reads_with_it(open
         assert branch.kiosk.stop() == 0
     finally:
         workers.close()
+
+
+def test_order_waits_for_who_holds_the_models_for_a_moment_and_says_so_of_who_holds_them_long(open_kiosk, good):
+    branch, desk = open_kiosk()
+    kiosk = branch.kiosk
+    kiosk.state.mkdir(mode=0o700)
+    installed(kiosk, good.file)
+    kiosk.start()
+    until(lambda: presence(branch).get("package"))
+    with (kiosk.state / "models/lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        end = desk.end(desk.order("model-rollback"))
+        assert (end["status"], end["code"]) == ("failed", "busy"), end
+        back = desk.order("model-rollback")
+        until(lambda: desk.listener.commands[f"desk/{back}"])
+        fcntl.flock(lock, fcntl.LOCK_UN)
+    assert desk.end(back)["status"] == "successful"
 
 
 def test_models_that_read_worse_than_those_before_are_left_by_themselves(open_kiosk, office):
