@@ -71,6 +71,20 @@ pub fn configurations() -> Vec<Seed> {
     vec![("example".into(), cic_kiosk::config::example().into_bytes())]
 }
 
+/// Settings from afar, taken and refused.
+pub fn desired() -> Vec<Seed> {
+    let settings = [
+        r#"{"decision":{"value_below":0.95,"values":{"cic_code":1}},"capture":{"asks":4}}"#,
+        r#"{"url":{"allow":["a.bank","10.0.0.0/8"]},"http":{"queue":null}}"#,
+        r#"[]"#,
+    ];
+    let message = |(number, settings): (u64, &str)| {
+        let message = format!(r#"{{"version":{number},"settings":{settings}}}"#);
+        (format!("settings-{number}"), message.into_bytes())
+    };
+    (1..).zip(settings).map(message).collect()
+}
+
 /// Nothing to begin with: what any bytes will do for.
 pub fn none() -> Vec<Seed> {
     Vec::new()

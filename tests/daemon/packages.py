@@ -159,10 +159,10 @@ class Shop:
                 if begin:
                     self.send_header("Content-Range", f"bytes {begin}-{len(content) - 1}/{len(content)}")
                 self.send_header("Content-Length", str(len(content) - begin))
-                self.end_headers()
                 end = len(content) if shop.gives is None else begin + shop.gives
                 # Whose power fails, hangs up.
                 with suppress(OSError):
+                    self.end_headers()
                     self.wfile.write(content[begin:end])
 
             def log_message(self, *_):
