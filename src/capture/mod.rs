@@ -412,14 +412,32 @@ pub struct Tally {
     pub asked_again: AtomicU64,
 }
 
+/// What is said where an order to begin meets a gate that is closed.
+pub const CLOSED: &str = "no page is wanted on the screen now: press \"I agree\" there, or \"Another \
+                          page\" where a report is being checked; then order it again";
+
 /// All sources that take orders, in the order in which they are asked.
 #[derive(Clone, Default)]
-pub struct Sources(Arc<[Handle]>);
+pub struct Sources {
+    handles: Arc<[Handle]>,
+    /// What their devices capture behind, where that is closed at times.
+    gate: Option<watch::Receiver<Gate>>,
+}
 
 impl Sources {
     /// Of these.
     pub fn new(sources: Vec<Handle>) -> Self {
-        Self(sources.into())
+        Self { handles: sources.into(), gate: None }
+    }
+
+    /// The same, which take no order to begin while this gate is closed.
+    pub fn behind(self, gate: Option<watch::Receiver<Gate>>) -> Self {
+        Self { gate, ..self }
+    }
+
+    /// Whether none of them may capture now.
+    pub fn are_closed(&self) -> bool {
+        self.gate.as_ref().is_some_and(|gate| *gate.borrow() == Gate::Closed)
     }
 
     /// How they are.
@@ -429,40 +447,43 @@ impl Sources {
             state: handle.state.borrow().clone(),
             scan: handle.scan.borrow().clone(),
         };
-        self.0.iter().map(standing).collect()
+        self.handles.iter().map(standing).collect()
     }
 
     /// One figure of each source.
     pub fn tally(&self, figure: impl Fn(&Tally) -> &AtomicU64) -> BTreeMap<&'static str, u64> {
         let of = |handle: &Handle| figure(&handle.tally).load(Ordering::Relaxed);
-        self.0.iter().map(|handle| (handle.source.as_str(), of(handle))).collect()
+        self.handles.iter().map(|handle| (handle.source.as_str(), of(handle))).collect()
     }
 
     /// What went wrong with the camera's pictures, where there is a camera.
     pub fn camera_counts(&self) -> Option<&camera::Counts> {
-        self.0.iter().find_map(|handle| handle.counts.as_deref())
+        self.handles.iter().find_map(|handle| handle.counts.as_deref())
     }
 
     /// Whether there is a source of this name.
     pub fn has(&self, source: Source) -> bool {
-        self.0.iter().any(|handle| handle.source == source)
+        self.handles.iter().any(|handle| handle.source == source)
     }
 
     /// What the camera sees from now on, where there is one.
     pub fn preview(&self) -> Option<watch::Receiver<Preview>> {
-        let camera = self.0.iter().find(|handle| handle.source == Source::Camera)?;
+        let camera = self.handles.iter().find(|handle| handle.source == Source::Camera)?;
         Some(camera.preview.subscribe())
     }
 
     /// Tells a source's session what a customer has decided. Whether it heard.
     pub fn decide(&self, source: Source, decision: Decision) -> bool {
-        let handle = self.0.iter().find(|handle| handle.source == source);
+        let handle = self.handles.iter().find(|handle| handle.source == source);
         handle.is_some_and(|handle| handle.decisions.try_send(decision).is_ok())
     }
 
     /// Tells a source something. Without a name: the one that has a scan; where there is none, and it
     /// is to begin, the first one that waits for that. Whether there was one that took it.
     pub fn order(&self, source: Option<Source>, order: Order) -> bool {
+        if order == Order::Start && self.are_closed() {
+            return false;
+        }
         let fits = |handle: &&Handle| match source {
             Some(source) => handle.source == source,
             None if handle.scan.borrow().is_some() => true,
@@ -472,7 +493,7 @@ impl Sources {
             }
         };
         let with_scan = |handle: &&Handle| handle.scan.borrow().is_some();
-        let fitting = || self.0.iter().filter(fits);
+        let fitting = || self.handles.iter().filter(fits);
         let handle = fitting().find(with_scan).or_else(|| fitting().next());
         handle.is_some_and(|handle| handle.orders.try_send(order).is_ok())
     }

@@ -13,6 +13,7 @@ mod credentials;
 mod devices;
 mod machine;
 mod reading;
+mod screen;
 mod sources;
 mod store;
 mod tls;
@@ -112,6 +113,7 @@ fn checks(config: &Arc<Config>) -> Vec<Check> {
     checks.extend(broker::checks(config));
     checks.extend(cloud::checks(config));
     checks.extend(sources::checks(config));
+    checks.extend(screen::checks(config));
     checks.extend(devices::checks(config));
     checks
 }

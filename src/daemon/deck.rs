@@ -46,6 +46,7 @@ impl Daemon {
             }
         };
         let (telemetry, control, golden) = (figures.clone(), self.control.clone(), models.clone());
+        let judge = self.control.clone();
         let means = Means {
             telemetry: Box::new(move || telemetry.telemetry()),
             configuration: Box::new(move || InForce {
@@ -53,6 +54,7 @@ impl Daemon {
                 files: load().map_err(|error| error.to_string()),
                 afar: control.afar(),
             }),
+            needs_restart: Box::new(move |new| judge.needs_restart(new)),
             doctor: Box::new(move || Box::pin(diagnostics::doctor(doctor.clone()))),
             log: Box::new(|priority| {
                 Box::pin(async move {

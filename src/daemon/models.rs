@@ -26,7 +26,7 @@ use crate::reading::{self, Reader};
 use crate::scan::Desk;
 use crate::updates::Refusal;
 use crate::updates::fetch::{Fetcher, Parcel, Part};
-use crate::updates::golden::{Golden, Seen};
+use crate::updates::golden::{Golden, Tried};
 use crate::updates::install::{Installed, Step, blocking, install, models_in_force};
 use crate::updates::package::{Package, Version};
 use crate::updates::store::{Begun, InForce, Store};
@@ -370,9 +370,9 @@ impl Models {
     ///
     /// # Errors
     /// Where there is none, or it cannot be read.
-    pub async fn test(&self) -> Result<Seen, String> {
+    pub async fn test(&self) -> Result<Tried, String> {
         let config = Arc::clone(&self.settings.borrow());
-        self.golden().await?.read(&self.reader, &config).await
+        self.golden().await?.try_out(&self.reader, &config).await
     }
 
     /// The built-in golden page, as a file.

@@ -13,7 +13,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::capture::{Order, Source, Sources, Standing};
+use crate::capture::{CLOSED, Order, Source, Sources, Standing};
 
 /// The routes.
 pub fn router(sources: Sources) -> Router {
@@ -49,6 +49,7 @@ async fn order(
         return (StatusCode::ACCEPTED, Json(json!({}))).into_response();
     }
     let detail = match order {
+        Order::Start if sources.are_closed() => CLOSED,
         Order::Start => "no source is ready",
         Order::Done | Order::Cancel => "no source has a scan",
     };

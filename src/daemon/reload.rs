@@ -166,6 +166,11 @@ impl Control {
         Arc::clone(&self.concerned.settings.borrow())
     }
 
+    /// What of a configuration would take a restart to be in force.
+    pub fn needs_restart(&self, new: &Config) -> Vec<String> {
+        taken_over(&self.now(), new.clone()).1
+    }
+
     /// Changes whenever the kiosk's own configuration was read again.
     pub fn reloads(&self) -> watch::Receiver<u64> {
         self.reloads.subscribe()

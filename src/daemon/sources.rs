@@ -11,6 +11,7 @@ use super::supervisor::Failure;
 use crate::capture::{
     Device, Handle, HotFolder, Port, Source, Sources, State, Tally, keep_at_work,
 };
+use crate::screen::Visits;
 
 /// Decisions that wait for a session, which is at its disk meanwhile.
 const DECISIONS: usize = 4;
@@ -40,7 +41,7 @@ impl Daemon {
             handles.push(self.start_device(name, Device::named(name, &config)?));
         }
         handles.extend(config.folder.watch.is_some().then(|| self.start_folder(&config)));
-        Ok(Sources::new(handles))
+        Ok(Sources::new(handles).behind(self.visits.as_ref().map(Visits::gate)))
     }
 
     /// The folder takes no orders: each of its files is a scan.

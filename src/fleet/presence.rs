@@ -96,6 +96,8 @@ pub enum Capability {
     Cloud,
     /// Its results have pictures.
     Pictures,
+    /// Customers use its touch screen: its devices capture with their consent only.
+    Screen,
 }
 
 /// Versions of the configurations that are taken over, by whom they are meant for; none where there
@@ -194,6 +196,7 @@ impl Birth {
             (Capability::Http, config.http.enabled),
             (Capability::Cloud, config.cloud.enabled),
             (Capability::Pictures, config.mqtt.pictures),
+            (Capability::Screen, config.screen.enabled),
         ]
         .into_iter()
         .filter_map(|(capability, is_there)| is_there.then_some(capability))

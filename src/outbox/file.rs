@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode};
 
@@ -14,6 +14,10 @@ use super::{OutboxError, salvage};
 use crate::database::{self, DatabaseError};
 
 const NAME: &str = "outbox.sqlite";
+
+/// For the lock to be let go of, and between two looks whether it is.
+const LOCK_TIME: Duration = Duration::from_secs(2);
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long a start may wait for the check. Every page of the file is read for it, and a backlog of
 /// gigabytes must not keep a kiosk from working; what is beyond is found when it is used.
@@ -88,16 +92,23 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Says that this process has the outbox, until the lock is dropped. An operator's commands do
-/// without.
+/// without. A program that was killed may have left a child that has not begun yet, and holds the lock
+/// until it does: it is waited for.
 pub(super) fn lock(state: &Path) -> Result<File, OutboxError> {
     let path = state.join("outbox.lock");
     database::create(&path)?;
     let failed = |reason| OutboxError::Lock { path: path.clone(), reason };
     let file = OpenOptions::new().write(true).open(&path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OutboxError::InUse { path }),
-        Err(TryLockError::Error(reason)) => Err(failed(reason)),
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_TIME => {
+                thread::sleep(LOCK_PAUSE);
+            }
+            Err(TryLockError::WouldBlock) => return Err(OutboxError::InUse { path }),
+            Err(TryLockError::Error(reason)) => return Err(failed(reason)),
+        }
     }
 }
 

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use chip::{PanelError, Part, probe};
 
-use crate::capture::{Order, Sources};
+use crate::capture::{CLOSED, Order, Sources};
 use crate::mqtt::LinkState;
 use button::{Button, Press};
 use chip::{Input, Output};
@@ -181,7 +181,9 @@ fn obey(press: Press, sources: &Sources) {
         }
     };
     if !sources.order(None, order) {
-        log::info!("the panel's button was pressed, and no source has anything to do");
+        let closed = order == Order::Start && sources.are_closed();
+        let reason = if closed { CLOSED } else { "no source has anything to do" };
+        log::info!("the panel's button was pressed: {reason}");
     }
 }
 

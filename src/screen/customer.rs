@@ -30,7 +30,7 @@ use super::assets::{CUSTOMER, STYLE};
 use super::page::page;
 use super::view::{Level, Reading, Shown};
 use super::visit::{Step, Visit, Visits, WARNING};
-use super::words::{self, Words};
+use super::words::{self, Words, counted};
 use crate::capture::{Preview, Source};
 
 /// How often a page is told that the program is there.
@@ -71,7 +71,7 @@ async fn act(
         "send" => visits.send(visit),
         "again" => visits.again(visit),
         "cancel" => visits.cancel(visit),
-        "stay" => visits.stay(visit),
+        "stay" | "keep" => visits.stay(visit),
         _ => return StatusCode::NOT_FOUND.into_response(),
     }
     Redirect::to("/kiosk").into_response()
@@ -144,11 +144,8 @@ impl Listener {
                 self.told = Some(key.clone());
                 return Some(Event::default().event("page").data(key));
             }
-            let warns_at = visit.ends_at.checked_sub(WARNING).unwrap_or(visit.ends_at);
-            let may_warn =
-                !matches!(visit.step, Step::Consent | Step::Sending | Step::Done | Step::Sorry);
-            let warns = may_warn && Instant::now() >= warns_at;
-            if warns && !self.asked {
+            let asks_at = visit.asks_at().filter(|_| !self.asked);
+            if asks_at.is_some_and(|at| Instant::now() >= at) {
                 self.asked = true;
                 return Some(Event::default().event("idle").data(WARNING.as_secs().to_string()));
             }
@@ -170,16 +167,15 @@ impl Listener {
                     None => std::future::pending().await,
                 }
             };
-            let warning = async {
-                if may_warn && !self.asked {
-                    sleep_until(warns_at).await;
-                } else {
-                    std::future::pending().await
+            let asking = async {
+                match asks_at {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 changed = self.changes.changed() => changed.ok()?,
-                () = warning => {}
+                () = asking => {}
                 is_seen = seen => if let (true, Some(preview)) = (is_seen, &mut self.preview) {
                     let seen = preview.borrow_and_update().clone();
                     return Some(Event::default().event("sight").data(sight(&seen).to_string()));
@@ -241,13 +237,13 @@ async fn show(State(visits): State<Visits>) -> Html<String> {
                     Step::Check => (check(&visit)),
                     Step::Sending => (sending()),
                     Step::Done => (done(&visit)),
-                    Step::Sorry => (sorry()),
+                    Step::Sorry => (sorry(&visit)),
                 }
             }
             (idle(&visit))
         }
     };
-    Html(page("vi", title, &STYLE, &CUSTOMER, &body).into_string())
+    Html(page("vi", title, &STYLE, Some(&CUSTOMER), &body).into_string())
 }
 
 /// How far the visit has come.
@@ -316,13 +312,14 @@ fn consent(visit: &Visit, settings: &Config) -> Markup {
                        "It is read on this machine. The result goes to this branch's systems alone, after you have seen it.")) }
             dt { (both("Giữ bao lâu", "How long it is kept")) }
             dd { (both(&format!("{kept} Kết quả trên máy được mã hóa và xóa sau {hours} giờ kể từ khi gửi."),
-                       &format!("{kept_en} The result on this machine is encrypted, and erased {hours} hours after it was sent."))) }
+                       &format!("{kept_en} The result on this machine is encrypted, and erased {} after it was sent.", counted(hours as usize, "hour")))) }
         }
         form method="post" action="/kiosk/agree" {
             input type="hidden" name="visit" value=(visit.id);
             @if cloud {
                 label.choice for="cloud" {
-                    input #cloud type="checkbox" name="cloud" value="yes";
+                    input #cloud type="checkbox" name="cloud" value="yes" autocomplete="off"
+                        data-forget=(settings.screen.idle_seconds);
                     span { (cloud_words(settings)) }
                 }
             }
@@ -386,7 +383,7 @@ fn put(visit: &Visit, visits: &Visits) -> Markup {
                 p.busy role="status" { (both(&format!("Đang đọc trang {count}…"), &format!("Reading page {count}…"))) }
             }
         }
-        p #count .count { (both(&format!("Đã nhận {count} trang."), &format!("{count} pages taken."))) }
+        p #count .count { (both(&format!("Đã nhận {count} trang."), &format!("{} taken.", counted(count, "page")))) }
         nav.actions {
             @if count > 0 {
                 (button(visit, "all", "main", "Đã đủ trang", "Those were all"))
@@ -424,7 +421,7 @@ fn reading(visit: &Visit) -> Markup {
     html! {
         (heading("Đang đọc…", "Reading…"))
         ol.progress role="status" {
-            li.done { (both(&format!("Đã chụp {count} trang"), &format!("{count} pages taken"))) }
+            li.done { (both(&format!("Đã chụp {count} trang"), &format!("{} taken", counted(count, "page")))) }
             li.now { (both("Đang đọc chữ và bảng", "Text and tables are being read")) }
             li { (both("Đối chiếu các con số", "Figures are checked against each other")) }
         }
@@ -434,11 +431,20 @@ fn reading(visit: &Visit) -> Markup {
 
 fn check(visit: &Visit) -> Markup {
     let Some(reading) = visit.reading.as_deref().filter(|reading| reading.is_report) else {
+        let has_failed = visit.reading.as_ref().is_some_and(|reading| !reading.is_read);
         return html! {
-            (heading("Không tìm thấy báo cáo tín dụng CIC", "This is no CIC credit report"))
-            p #words .words role="status" {
-                (both("Giấy này không phải báo cáo tín dụng CIC, hoặc chụp chưa rõ. Chưa có gì được gửi đi.",
-                      "This paper is no CIC credit report, or cannot be read. Nothing was sent."))
+            @if has_failed {
+                (heading("Máy chưa đọc được", "The machine could not read it"))
+                p #words .words role="status" {
+                    (both("Xin thử lại, hoặc gọi nhân viên. Chưa có gì được gửi đi.",
+                          "Please try again, or call the staff. Nothing was sent."))
+                }
+            } @else {
+                (heading("Không tìm thấy báo cáo tín dụng CIC", "This is no CIC credit report"))
+                p #words .words role="status" {
+                    (both("Giấy này không phải báo cáo tín dụng CIC, hoặc chụp chưa rõ. Chưa có gì được gửi đi.",
+                          "This paper is no CIC credit report, or cannot be read. Nothing was sent."))
+                }
             }
             nav.actions {
                 (button(visit, "again", "main", "Thử lại", "Try again"))
@@ -451,18 +457,18 @@ fn check(visit: &Visit) -> Markup {
         (heading("Xin kiểm tra", "Please check"))
         p #words .words role="status" {
             @if doubtful == 0 {
-                (both(&format!("Đã đọc {all} giá trị, tất cả đều rõ."), &format!("{all} values were read, all of them clearly.")))
+                (both(&format!("Đã đọc {all} giá trị, tất cả đều rõ."), &format!("{} read, and clear.", counted(all, "value"))))
             } @else {
                 (both(&format!("Đã đọc {all} giá trị; {doubtful} giá trị chưa chắc chắn, nhân viên sẽ xem lại."),
-                      &format!("{all} values were read; {doubtful} are not sure, the staff will look at them.")))
+                      &format!("{} read, {doubtful} of them not sure: the staff will look at that.", counted(all, "value"))))
             }
         }
         @if !reading.missing.is_empty() {
-            p.wrong { (both(&format!("Thiếu trang {}.", list(&reading.missing)), &format!("Missing: page {}.", list(&reading.missing)))) }
+            p.wrong { (both(&format!("Thiếu trang {}.", list(&reading.missing)), &format!("Missing: {}.", pages(&reading.missing)))) }
         }
         @if !reading.others.is_empty() {
             p.wrong { (both(&format!("Không thuộc báo cáo, không được đọc: trang {}.", list(&reading.others)),
-                            &format!("Of another paper, and not read: page {}.", list(&reading.others)))) }
+                            &format!("Of another paper, and not read: {}.", pages(&reading.others)))) }
         }
         div.review {
             div.sheets { @for index in 0..reading.pictures.len() { (sheet(visit, reading, index)) } }
@@ -477,6 +483,11 @@ fn check(visit: &Visit) -> Markup {
             (button(visit, "cancel", "", "Hủy", "Cancel"))
         }
     }
+}
+
+fn pages<T: ToString>(numbers: &[T]) -> String {
+    let one = if numbers.len() == 1 { "page" } else { "pages" };
+    format!("{one} {}", list(numbers))
 }
 
 fn list<T: ToString>(numbers: &[T]) -> String {
@@ -514,7 +525,7 @@ fn value(index: usize, shown: &Shown) -> Markup {
     let (vi, en) = match shown.level {
         Level::Sure => ("rõ", "sure"),
         Level::Doubtful => ("chưa chắc", "not sure"),
-        Level::Poor => ("đọc kém", "hardly read"),
+        Level::Poor => ("khó đọc", "hard to read"),
     };
     html! {
         li.value id={ "value-" (index) } data-level=(shown.level.as_str()) tabindex="-1" {
@@ -534,15 +545,17 @@ fn sending() -> Markup {
 
 fn done(visit: &Visit) -> Markup {
     let Some(sent) = visit.sent else { return sending() };
+    let vi = format!("Kết quả của {} trang ({} giá trị)", sent.pages, sent.values);
+    let (pages, values) = (counted(sent.pages, "page"), counted(sent.values, "value"));
+    let en = format!("The result of {pages} ({values})");
     html! {
         (heading("Xong. Xin cảm ơn quý khách!", "Done. Thank you!"))
         p #words .words role="status" {
             @if sent.connected {
-                (both(&format!("Kết quả của {} trang ({} giá trị) đã được chuyển đến chi nhánh.", sent.pages, sent.values),
-                      &format!("The result of {} pages ({} values) is on its way to the branch.", sent.pages, sent.values)))
+                (both(&format!("{vi} đã được chuyển đến chi nhánh."), &format!("{en} is on its way to the branch.")))
             } @else {
-                (both(&format!("Kết quả của {} trang ({} giá trị) được giữ an toàn, đã mã hóa, và sẽ được gửi khi có kết nối.", sent.pages, sent.values),
-                      &format!("The result of {} pages ({} values) is kept safe and encrypted, and will be sent when the connection is back.", sent.pages, sent.values)))
+                (both(&format!("{vi} được giữ an toàn, đã mã hóa, và sẽ được gửi khi có kết nối."),
+                      &format!("{en} is kept safe and encrypted, and will be sent when the connection is back.")))
             }
         }
         p {
@@ -554,15 +567,22 @@ fn done(visit: &Visit) -> Markup {
             }
         }
         p.words { (both("Xin nhớ lấy lại giấy tờ.", "Please take your paper with you.")) }
-        nav.actions { (button(visit, "cancel", "main", "Kết thúc", "Finish")) }
+        nav.actions {
+            (button(visit, "cancel", "main", "Kết thúc", "Finish"))
+            @if !visit.stays { (button(visit, "keep", "", "Để tôi đọc thêm", "More time")) }
+        }
     }
 }
 
-fn sorry() -> Markup {
+fn sorry(visit: &Visit) -> Markup {
     html! {
         (heading("Máy tạm thời không nhận hồ sơ", "This kiosk takes no papers now"))
         p #words .words role="status" {
             (both("Xin gọi nhân viên, hoặc thử lại sau.", "Please call the staff, or try again later."))
+        }
+        nav.actions {
+            (button(visit, "cancel", "main", "Về trang đầu", "To the beginning"))
+            @if !visit.stays { (button(visit, "keep", "", "Để tôi đọc thêm", "More time")) }
         }
     }
 }

@@ -6,13 +6,14 @@
 //! - No personal value is in an address, in the browser's storage or in its cache.
 //! - The pages need no other machine: all that they consist of is in the program.
 //! - Only pages of this kiosk, opened on it, are answered: a site that leads a browser here by another
-//!   name, or sends forms from elsewhere, is refused.
+//!   name, or sends forms from elsewhere, is refused. Whatever is refused is told in own words.
 //! - They cost nothing while nobody looks.
 
 pub mod admin;
 mod assets;
 mod customer;
 mod page;
+mod refusal;
 mod view;
 mod visit;
 mod words;
@@ -24,7 +25,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{Redirect, Response};
 use axum::routing::get;
 
 pub use admin::Deck;
@@ -53,9 +54,10 @@ pub fn router(visits: Visits, deck: Option<Arc<Deck>>, address: SocketAddr) -> R
 /// Lets in what was asked of this machine by its own pages, and says what a browser may do with it.
 async fn guard(State(address): State<SocketAddr>, request: Request, next: Next) -> Response {
     if !is_own(&address, request.method(), request.headers()) {
-        return (StatusCode::FORBIDDEN, "Open this page at the kiosk itself.").into_response();
+        return refusal::elsewhere();
     }
-    let mut response = next.run(request).await;
+    let asked = request.uri().clone();
+    let mut response = refusal::in_words(next.run(request).await, &asked);
     let headers = response.headers_mut();
     let fixed = [
         (header::CONTENT_SECURITY_POLICY, POLICY),

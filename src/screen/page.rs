@@ -4,8 +4,14 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::assets::Asset;
 
-/// A whole page in this language.
-pub fn page(lang: &str, title: &str, style: &Asset, script: &Asset, body: &Markup) -> Markup {
+/// A whole page in this language; without a script where nothing on it moves.
+pub fn page(
+    lang: &str,
+    title: &str,
+    style: &Asset,
+    script: Option<&Asset>,
+    body: &Markup,
+) -> Markup {
     html! {
         (DOCTYPE)
         html lang=(lang) {
@@ -14,7 +20,7 @@ pub fn page(lang: &str, title: &str, style: &Asset, script: &Asset, body: &Marku
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (title) }
                 link rel="stylesheet" href=(style.address());
-                script src=(script.address()) defer {}
+                @if let Some(script) = script { script src=(script.address()) defer {} }
             }
             (body)
         }

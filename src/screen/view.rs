@@ -70,6 +70,8 @@ pub struct Shown {
 pub struct Reading {
     /// Pages that were read.
     pub pages_read: usize,
+    /// Whether they could be read at all: something may hang, or fail.
+    pub is_read: bool,
     /// Whether there is a credit report on them.
     pub is_report: bool,
     /// The pages.
@@ -97,12 +99,18 @@ impl Reading {
         let pictures = pictures.unwrap_or_default().iter().filter_map(|image| picture(image));
         Self {
             pages_read,
+            is_read: true,
             is_report: !answer.reports.is_empty(),
             pictures: pictures.collect(),
             values,
             missing: meta.missing_pages.iter().map(|missing| missing.page).collect(),
             others: meta.other_papers.iter().map(|other| other.page + 1).collect(),
         }
+    }
+
+    /// Of so many pages that could not be read.
+    pub fn failed(pages: usize) -> Self {
+        Self { is_read: false, ..Self::of(Answer::default(), pages, &Decision::default()) }
     }
 
     /// Values that are not sure.

@@ -16,10 +16,10 @@ use cic_kiosk::config::Config;
 use cic_kiosk::engine::Pictures;
 use cic_kiosk::finding::Finding;
 use cic_kiosk::page::Files;
-use cic_kiosk::report::schema::{Agreement, Answer};
+use cic_kiosk::report::schema::Agreement;
 use jiff::Timestamp;
 use tokio::sync::{broadcast, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
@@ -126,6 +126,8 @@ pub struct Visit {
     pub reading: Option<Arc<Reading>>,
     /// Where nothing happens until then, all is forgotten.
     pub ends_at: Instant,
+    /// Somebody wants to read a page that would go by itself.
+    pub stays: bool,
     /// At the end: pages that were sent, and whether they have to wait for the broker.
     pub sent: Option<Sent>,
 }
@@ -163,6 +165,7 @@ impl Visit {
             again: None,
             reading: None,
             ends_at: Instant::now() + settings.screen.idle_time(),
+            stays: false,
             sent: None,
         }
     }
@@ -170,6 +173,22 @@ impl Visit {
     /// Pages that were captured.
     pub fn page_count(&self) -> usize {
         self.pages.len()
+    }
+
+    /// Whether nothing more comes of it.
+    fn is_last(&self) -> bool {
+        matches!(self.step, Step::Done | Step::Sorry)
+    }
+
+    /// When to ask whether somebody is there; never where there is nothing that goes by itself, or
+    /// nobody would have to answer.
+    pub fn asks_at(&self) -> Option<Instant> {
+        let may_ask = match self.step {
+            Step::Consent | Step::Sending => false,
+            Step::Put | Step::Reading | Step::Check => true,
+            Step::Done | Step::Sorry => self.stays,
+        };
+        may_ask.then(|| self.ends_at.checked_sub(WARNING).unwrap_or(self.ends_at))
     }
 
     /// Whether all captured pages were read.
@@ -253,7 +272,7 @@ impl Visits {
         visit.revision += 1;
         visit.ends_at = Instant::now()
             + match visit.step {
-                Step::Done | Step::Sorry => settings.screen.done_time(),
+                Step::Done | Step::Sorry if !visit.stays => settings.screen.done_time(),
                 _ => settings.screen.idle_time(),
             };
         self.inner.gate.send_if_modified(|gate| {
@@ -358,9 +377,12 @@ impl Visits {
         self.forget(id, Step::Consent);
     }
 
-    /// The customer is still there.
+    /// The customer is still there; a last page goes no sooner than any other then.
     pub fn stay(&self, id: Ulid) {
-        self.change(Some(id), |_| true);
+        self.change(Some(id), |visit| {
+            visit.stays = visit.is_last();
+            true
+        });
     }
 
     /// Forgets all pages. A visit that does not go on is another one then.
@@ -595,14 +617,18 @@ impl Visits {
         let Wanted { visit, scan, pages } = job;
         let settings = self.settings();
         let count = pages.len();
-        let ahead = ahead.look(scan).await;
+        // Whatever hangs, the customer is told in the end.
+        let limit = settings.http.reading_time();
+        let ahead = timeout(limit, ahead.look(scan)).await.unwrap_or_default();
         let work = Work { scan, files: Files(pages), ahead, pictures: Pictures::Pages };
-        let answer = reader.read_in_time(work, settings.http.reading_time(), |_| {}).await;
-        let answer = answer.unwrap_or_else(|error| {
-            log::warn!(scan_id:% = scan; "what was captured cannot be shown: {error}");
-            Answer::default()
-        });
-        self.read(visit, Reading::of(answer, count, &settings.decision));
+        let reading = match reader.read_in_time(work, limit, |_| {}).await {
+            Ok(answer) => Reading::of(answer, count, &settings.decision),
+            Err(error) => {
+                log::warn!(scan_id:% = scan; "what was captured cannot be shown: {error}");
+                Reading::failed(count)
+            }
+        };
+        self.read(visit, reading);
     }
 }
 

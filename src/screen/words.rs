@@ -14,9 +14,15 @@ pub struct Words {
 }
 
 impl Words {
-    fn new(vi: impl Into<String>, en: impl Into<String>) -> Self {
+    /// These.
+    pub fn new(vi: impl Into<String>, en: impl Into<String>) -> Self {
         Self { vi: vi.into(), en: en.into() }
     }
+}
+
+/// So many of something in English.
+pub fn counted(count: usize, one: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
 }
 
 /// What is wrong with a page's picture.
@@ -63,8 +69,8 @@ pub fn scanner(state: &State) -> Words {
     let reason = match state {
         State::Ready => {
             return Words::new(
-                "Hãy đặt giấy vào khay máy quét rồi nhấn nút.",
-                "Put the paper into the scanner's feeder, and press the button.",
+                "Hãy đặt giấy vào khay máy quét rồi nhấn nút Quét.",
+                "Put the paper into the scanner's feeder, and press Scan.",
             );
         }
         State::Busy => return Words::new("Máy quét đang quét.", "The scanner is at work."),

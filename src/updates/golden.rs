@@ -1,12 +1,13 @@
 //! Golden pages: made-up papers whose truth is known, which tell whether models do on this machine.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cic_kiosk::config::Config;
 use cic_kiosk::engine::Pictures;
-use cic_kiosk::eval::{Share, Truth, compare};
+use cic_kiosk::eval::{Judged, Share, Truth, compare};
 use cic_kiosk::page::Files;
 use serde::Serialize;
 use ulid::Ulid;
@@ -36,6 +37,18 @@ pub struct Seen {
     pub pages: usize,
     /// Seconds for a page.
     pub page_seconds: f64,
+}
+
+/// A reading of golden pages for somebody to look at: whatever stands on them is made up.
+pub struct Tried {
+    /// In figures.
+    pub seen: Seen,
+    /// Values that were read as something else, or not at all.
+    pub wrong: Vec<Judged>,
+    /// Rows that were read and are not there.
+    pub invented_rows: usize,
+    /// Milliseconds of each stage.
+    pub stages: BTreeMap<String, u64>,
 }
 
 impl Seen {
@@ -82,8 +95,17 @@ impl Golden {
     /// # Errors
     /// Where they cannot be read at all.
     pub async fn read(&self, reader: &Reader, config: &Config) -> Result<Seen, String> {
+        Ok(self.try_out(reader, config).await?.seen)
+    }
+
+    /// The same, with what was wrong, and how long its stages took.
+    ///
+    /// # Errors
+    /// Where they cannot be read at all.
+    pub async fn try_out(&self, reader: &Reader, config: &Config) -> Result<Tried, String> {
         let limit = config.http.reading_time();
-        let (mut values, mut right, mut pages, mut took) = (0, 0, 0, Duration::ZERO);
+        let (mut values, mut pages, mut took) = (0, 0, Duration::ZERO);
+        let (mut wrong, mut invented_rows, mut stages) = (Vec::new(), 0, BTreeMap::new());
         for (page, truth) in &self.0 {
             let files = Files::from(page.clone());
             let work =
@@ -92,13 +114,20 @@ impl Golden {
             let answer = reader.read_in_time(work, limit, |_| {}).await;
             took += begun.elapsed();
             let answer = answer.map_err(|error| error.to_string())?;
-            pages += answer.meta.as_ref().map_or(0, |meta| meta.pages);
+            if let Some(meta) = &answer.meta {
+                pages += meta.pages;
+                for (stage, spent) in &meta.elapsed_ms {
+                    *stages.entry(stage.clone()).or_default() += spent.as_u64().unwrap_or(0);
+                }
+            }
             let compared = compare(truth, Some(&answer));
             values += compared.values.len();
-            right += compared.values.iter().filter(|value| value.is_right).count();
+            invented_rows += compared.invented_rows;
+            wrong.extend(compared.values.into_iter().filter(|value| !value.is_right));
         }
         let page_seconds = took.as_secs_f64() / pages.max(1) as f64;
-        Ok(Seen { values, right, pages, page_seconds })
+        let seen = Seen { values, right: values - wrong.len(), pages, page_seconds };
+        Ok(Tried { seen, wrong, invented_rows, stages })
     }
 
     /// Reads them with new models and with those that are used now, in turn.

@@ -1,7 +1,7 @@
 //! Where programs hand documents in: the HTTP API and the daemon's socket.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,20 +28,24 @@ async fn api(http: Http, socket: PathBuf) -> Finding {
     if !http.enabled {
         return Finding::off("http.enabled is false");
     }
-    let place = http.listen;
+    listened_on(http.listen, &socket, "http.listen").await
+}
+
+/// Whether an address, which this setting names, is free for a daemon, or is a daemon's own.
+pub async fn listened_on(place: SocketAddr, socket: &Path, setting: &str) -> Finding {
     match TcpListener::bind(place) {
         Ok(_) => Finding::ok(format!("{place} is free: nobody serves it now")),
         // Who answers on the socket holds the address, too.
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => match answers(&socket).await {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => match answers(socket).await {
             Ok(()) => Finding::ok(format!("{place} is in use, and a daemon runs")),
             Err(_) => Finding::fault(
                 format!("{place} is in use by another program"),
-                "stop that, or set http.listen to another address",
+                format!("stop that, or set {setting} to another address"),
             ),
         },
         Err(error) => Finding::fault(
             format!("{place} cannot be listened on: {error}"),
-            "set http.listen to an address of this machine, with a port above 1023",
+            format!("set {setting} to an address of this machine, with a port above 1023"),
         ),
     }
 }

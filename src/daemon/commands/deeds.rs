@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 use super::{Ask, Report, lock};
-use crate::capture::{Order, Source, Sources};
+use crate::capture::{CLOSED, Order, Source, Sources};
 use crate::daemon::configuration::Configuring;
 use crate::daemon::figures::Figures;
 use crate::daemon::models::Models;
@@ -100,6 +100,9 @@ impl Deeds {
         let mut wanted = standing.iter().filter(wanted).peekable();
         if wanted.peek().is_none() {
             return unavailable("this kiosk has no such source");
+        }
+        if self.sources.are_closed() {
+            return unavailable(CLOSED);
         }
         // What waits for an order, or has a scan that another page can go to.
         let able = wanted.find(|it| it.state.is_well() && it.source != Source::Folder);

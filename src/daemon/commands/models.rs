@@ -12,7 +12,8 @@ use crate::updates::fetch::Parcel;
 impl Deeds {
     /// Reads the built-in golden page, and compares it with its truth.
     pub(super) async fn test_models(&self) -> Result<Json, Failure> {
-        let seen = self.models.test().await.map_err(|why| Failure::new(Code::Failed, why))?;
+        let tried = self.models.test().await.map_err(|why| Failure::new(Code::Failed, why))?;
+        let seen = tried.seen;
         let package = self.models.in_use();
         if seen.right < seen.values {
             let (right, values) = (seen.right, seen.values);

@@ -103,54 +103,48 @@ pub fn figures(gate: &Gate, quality: Option<&Quality>) -> Markup {
     }
 }
 
+impl Figure {
+    /// One that must lie between these two, where there are any.
+    fn new(
+        (name, value): (&'static str, f32),
+        shown: fn(f32) -> String,
+        most: f32,
+        bounds: (Option<f32>, Option<f32>),
+    ) -> Self {
+        let demanded = match bounds {
+            (Some(least), Some(most)) => format!("{} to {}", shown(least), shown(most)),
+            (Some(least), None) => format!("at least {}", shown(least)),
+            (None, Some(most)) => format!("at most {}", shown(most)),
+            (None, None) => String::new(),
+        };
+        let is_good = bounds.0.is_none_or(|least| value >= least)
+            && bounds.1.is_none_or(|most| value <= most);
+        let bounds = [bounds.0, bounds.1].into_iter().flatten().collect();
+        Self { name, value, shown: shown(value), demanded, most, bounds, is_good }
+    }
+}
+
 fn all(gate: &Gate, is: &Quality) -> Vec<Figure> {
-    let two = |value: f32| format!("{value:.2}");
-    let least = |name, value: f32, least: f32, most, shown: fn(f32) -> String| Figure {
-        name,
-        value,
-        shown: shown(value),
-        demanded: format!("at least {}", shown(least)),
-        most,
-        bounds: vec![least],
-        is_good: value >= least,
-    };
-    let most = |name, value: f32, bound: f32, most, shown: fn(f32) -> String| Figure {
-        name,
-        value,
-        shown: shown(value),
-        demanded: format!("at most {}", shown(bound)),
-        most,
-        bounds: vec![bound],
-        is_good: value <= bound,
-    };
-    let figure: fn(f32) -> String = |value| format!("{value:.2}");
-    let is_bright = is.cut && is.brightness > gate.max_brightness;
+    let share: fn(f32) -> String = |value| format!("{value:.2}");
+    let glare: fn(f32) -> String = |value| format!("{:.2} %", value * 100.0);
+    let dpi: fn(f32) -> String = |value| format!("{value:.0} dpi");
+    let angle: fn(f32) -> String = |value| format!("{value:.1}°");
+    let of = Figure::new;
+    let least = |least: f32| (Some(least), None);
+    let most = |most: f32| (None, Some(most));
+    // A scanner may give white.
+    let brightness = (Some(gate.min_brightness), is.cut.then_some(gate.max_brightness));
     vec![
-        least("Sharpness", is.sharpness, gate.min_sharpness, 1.5, figure),
+        of(("Sharpness", is.sharpness), share, 1.5, least(gate.min_sharpness)),
+        of(("Brightness of the paper", is.brightness), |it| format!("{it:.3}"), 1.0, brightness),
+        of(("Contrast", is.contrast), share, 1.0, least(gate.min_contrast)),
+        of(("Glare", is.glare), glare, (gate.max_glare * 5.0).max(is.glare), most(gate.max_glare)),
         Figure {
-            name: "Brightness of the paper",
-            value: is.brightness,
-            shown: two(is.brightness),
-            demanded: format!("{:.2} to {:.3}", gate.min_brightness, gate.max_brightness),
-            most: 1.0,
-            bounds: vec![gate.min_brightness, gate.max_brightness],
-            is_good: is.brightness >= gate.min_brightness && !is_bright,
-        },
-        least("Contrast", is.contrast, gate.min_contrast, 1.0, figure),
-        most("Glare", is.glare, gate.max_glare, (gate.max_glare * 5.0).max(is.glare), |value| {
-            format!("{:.2} %", value * 100.0)
-        }),
-        Figure {
-            name: "Evenness of the light",
-            value: is.evenness,
-            shown: two(is.evenness),
             demanded: "1 is even".to_owned(),
-            most: 1.0,
-            bounds: Vec::new(),
-            is_good: true,
+            ..of(("Evenness of the light", is.evenness), share, 1.0, (None, None))
         },
-        least("Resolution", is.dpi, gate.min_dpi, 300.0, |value| format!("{value:.0} dpi")),
-        most("Skew", is.skew.abs(), gate.max_skew, 15.0, |value| format!("{value:.1}°")),
+        of(("Resolution", is.dpi), dpi, 300.0, least(gate.min_dpi)),
+        of(("Skew", is.skew.abs()), angle, 15.0, most(gate.max_skew)),
     ]
 }
 
@@ -213,29 +207,30 @@ mod tests {
 
     #[test]
     fn figures_are_judged_as_the_gate_judges_them() {
-        let good = Quality {
-            sharpness: 1.1,
-            brightness: 0.8,
-            contrast: 0.7,
-            evenness: 0.6,
-            glare: 0.0,
-            dpi: 180.0,
-            skew: -0.5,
-            cut: true,
-            cut_off: false,
-        };
         let gate = Gate::default();
+        // What just does.
+        let good = Quality {
+            sharpness: gate.min_sharpness,
+            brightness: gate.max_brightness,
+            contrast: gate.min_contrast,
+            glare: gate.max_glare,
+            dpi: gate.min_dpi,
+            skew: -gate.max_skew,
+            cut: true,
+            ..Quality::default()
+        };
         let faults =
             |quality: &Quality| all(&gate, quality).iter().filter(|it| !it.is_good).count();
         assert_eq!(faults(&good), 0);
+        let [less, more] = [0.9, 1.1];
         for bad in [
-            Quality { sharpness: 0.5, ..good },
-            Quality { brightness: 0.1, ..good },
-            Quality { brightness: 1.0, ..good },
-            Quality { contrast: 0.2, ..good },
-            Quality { glare: 0.01, ..good },
-            Quality { dpi: 70.0, ..good },
-            Quality { skew: -7.2, ..good },
+            Quality { sharpness: good.sharpness * less, ..good },
+            Quality { brightness: gate.min_brightness * less, ..good },
+            Quality { brightness: good.brightness * more, ..good },
+            Quality { contrast: good.contrast * less, ..good },
+            Quality { glare: good.glare * more, ..good },
+            Quality { dpi: good.dpi * less, ..good },
+            Quality { skew: good.skew * more, ..good },
         ] {
             assert_eq!((faults(&bad), gate.judge(&bad).len()), (1, 1), "{bad:?}");
         }

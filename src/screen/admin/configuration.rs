@@ -17,7 +17,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::frame::{Page, Trouble, framed, table, wide};
+use super::frame::{Page, Trouble, cell, framed, table, wide};
 use super::session::Technician;
 use super::{Deck, InForce, blocking};
 use crate::fleet::kept;
@@ -74,7 +74,7 @@ pub async fn judge(
             Err(reason) => p.alert role="alert" { (reason) },
             Ok(config) => {
                 p.good role="status" { "It is right." }
-                (differences(&now.config, config))
+                (differences(&now.config, config, &(deck.means.needs_restart)(config)))
             }
         }
     };
@@ -163,7 +163,7 @@ fn shown(
                     }
                 }
                 @match judged(proposed) {
-                    Ok(config) => (differences(&now.config, &config)),
+                    Ok(config) => (differences(&now.config, &config, &(deck.means.needs_restart)(&config))),
                     Err(reason) => p.alert { "It is not right any more: " (reason) },
                 }
                 form method="post" action="/admin/configuration/withdraw" {
@@ -189,8 +189,9 @@ fn shown(
     framed(deck, "/admin/configuration", &body)
 }
 
-/// What would be another value.
-fn differences(now: &Config, new: &Config) -> Markup {
+/// What would be another value, and what it takes for it to be in force: `later` are the keys that need
+/// a restart.
+fn differences(now: &Config, new: &Config, later: &[String]) -> Markup {
     let (old, all) = (written(now), written(new));
     let at = |table: &Table, path: &str| {
         let (section, key) = path.split_once('.')?;
@@ -205,12 +206,17 @@ fn differences(now: &Config, new: &Config) -> Markup {
                 html! { code { (key) } },
                 html! { code { (at(&old, key).unwrap_or_else(unset)) } },
                 html! { code { (at(&all, key).unwrap_or_else(unset)) } },
+                cell(if later.iter().any(|it| it == key) {
+                    "with a restart"
+                } else {
+                    "with a reload"
+                }),
             ]
         })
         .collect();
     html! {
         @if rows.is_empty() { p.note { "It is what is in force." } }
-        @else { (table("What would change", &["Key", "In force", "Then"], 0, &rows)) }
+        @else { (table("What would change", &["Key", "In force", "Then", "Takes effect"], 0, &rows)) }
     }
 }
 
@@ -280,11 +286,12 @@ mod tests {
     }
 
     #[test]
-    fn differences_name_both_values() {
+    fn differences_name_both_values_and_what_needs_a_restart() {
         let config = Config::parse("[http]\nqueue = 77").unwrap();
-        let shown = differences(&Config::default(), &config).into_string();
+        let shown =
+            differences(&Config::default(), &config, &["http.queue".to_owned()]).into_string();
         assert!(shown.contains("http.queue") && shown.contains("77"), "{shown}");
-        assert!(!shown.contains("http.listen"));
+        assert!(shown.matches("restart").count() == 1 && !shown.contains("http.listen"));
     }
 
     #[test]

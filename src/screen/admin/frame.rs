@@ -60,7 +60,7 @@ pub fn framed(deck: &Deck, place: &str, content: &Markup) -> Response {
 pub fn outer(title: &str, body: &Markup) -> Html<String> {
     let title = format!("{title} · cic-kiosk");
     let body = html! { body { (body) } };
-    Html(page::page("en", &title, &ADMIN_STYLE, &ADMIN, &body).into_string())
+    Html(page::page("en", &title, &ADMIN_STYLE, Some(&ADMIN), &body).into_string())
 }
 
 /// Why there is no page, in words that say what to do; nothing of a paper is in them.

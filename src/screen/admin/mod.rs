@@ -49,7 +49,7 @@ use crate::mqtt::LinkState;
 use crate::outbox::Outbox;
 use crate::scan::Desk;
 use crate::screen::Visits;
-use crate::updates::golden::Seen;
+use crate::updates::golden::Tried;
 
 /// What the technician's pages are made of.
 pub struct Deck {
@@ -102,12 +102,14 @@ pub struct Means {
     pub telemetry: Box<dyn Fn() -> Telemetry + Send + Sync>,
     /// What is set, and where. Reads files: blocks.
     pub configuration: Box<dyn Fn() -> InForce + Send + Sync>,
+    /// The keys of a configuration that would take a restart to be in force.
+    pub needs_restart: Box<dyn Fn(&Config) -> Vec<String> + Send + Sync>,
     /// What the doctor finds, as `doctor --json` prints it.
     pub doctor: Box<dyn Fn() -> Awaited<Json> + Send + Sync>,
     /// The newest lines of the log of at least this priority, oldest first.
     pub log: Box<dyn Fn(&'static str) -> Awaited<String> + Send + Sync>,
     /// Reads the built-in golden page.
-    pub selftest: Box<dyn Fn() -> Awaited<Seen> + Send + Sync>,
+    pub selftest: Box<dyn Fn() -> Awaited<Tried> + Send + Sync>,
     /// The built-in golden page, as a file.
     pub golden: Box<dyn Fn() -> Awaited<Vec<u8>> + Send + Sync>,
 }

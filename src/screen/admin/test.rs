@@ -6,15 +6,16 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use cic_kiosk::eval::Judged;
 use maud::{Markup, html};
 use tokio::time::sleep;
 
 use super::Deck;
 use super::camera::{figures, jpeg, look};
 use super::doctor::busy;
-use super::frame::{Light, Page, Trouble, fact, facts, framed, percent, wide};
+use super::frame::{Light, Page, Trouble, cell, fact, facts, framed, percent, table, wide};
 use crate::capture::Source;
-use crate::updates::golden::Seen;
+use crate::updates::golden::Tried;
 
 /// A picture that nobody has looked at by then is forgotten.
 const FORGET: Duration = Duration::from_secs(60);
@@ -26,25 +27,44 @@ pub async fn page(State(deck): State<Arc<Deck>>) -> Page {
 
 /// Reads the golden page, and shows what came of it.
 pub async fn run(State(deck): State<Arc<Deck>>) -> Page {
-    let seen = {
+    let tried = {
         let _turn = deck.working.try_acquire().map_err(|_| busy())?;
         (deck.means.selftest)().await
     };
-    let result = match &seen {
-        Ok(seen) => result(seen),
+    let result = match &tried {
+        Ok(tried) => result(tried),
         Err(reason) => html! { p.alert role="status" { "The page was not read: " (reason) "." } },
     };
     Ok(shown(&deck, Some(&result), None))
 }
 
-fn result(seen: &Seen) -> Markup {
-    let light = Light::is(seen.right == seen.values);
+/// What stands on the golden page is made up, and may be shown.
+fn result(tried: &Tried) -> Markup {
+    let Tried { seen, wrong, invented_rows, stages } = tried;
+    let light = Light::is(wrong.is_empty() && *invented_rows == 0);
     let right = format!("{} of {}: {}", seen.right, seen.values, percent(seen.share()));
-    facts([
-        ("Values that are right", Some(light.word(&right))),
-        ("Pages", fact(seen.pages)),
-        ("Seconds for a page", fact(format!("{:.2}", seen.page_seconds))),
-    ])
+    let unread =
+        |it: &Judged| it.found.clone().unwrap_or_else(|| "its row was not read".to_owned());
+    let wrong: Vec<_> = wrong
+        .iter()
+        .map(|it| vec![html! { code { (it.name) } }, cell(&it.expected), cell(unread(it))])
+        .collect();
+    let stages: Vec<_> = stages
+        .iter()
+        .map(|(stage, spent)| vec![cell(stage), cell(format!("{spent} ms"))])
+        .collect();
+    html! {
+        (facts([
+            ("Values that are right", Some(light.word(&right))),
+            ("Rows that are not on the page", (*invented_rows > 0).then(|| cell(invented_rows))),
+            ("Pages", fact(seen.pages)),
+            ("Seconds for a page", fact(format!("{:.2}", seen.page_seconds))),
+        ]))
+        @if !wrong.is_empty() {
+            (table("Values that are wrong", &["Value", "On the page", "Read as"], 0, &wrong))
+        }
+        (table("Stages of the reading", &["Stage", "Took"], 1, &stages))
+    }
 }
 
 /// The golden page, to be printed.

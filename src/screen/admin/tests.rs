@@ -164,6 +164,7 @@ fn means() -> Means {
             files: Ok(Loaded::default()),
             afar: Table::new(),
         }),
+        needs_restart: Box::new(|_| Vec::new()),
         doctor: Box::new(move || Box::pin(async move { Err(nothing()) })),
         log: Box::new(move |_| Box::pin(async move { Err(nothing()) })),
         selftest: Box::new(move || Box::pin(async move { Err(nothing()) })),

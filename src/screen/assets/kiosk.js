@@ -9,6 +9,7 @@ const lost = document.getElementById("lost");
 function turn(html) {
   const other = new DOMParser().parseFromString(html, "text/html");
   const step = main().dataset.step;
+  const focused = document.activeElement?.id;
   for (const part of ["main", "#idle"]) {
     document.querySelector(part).replaceWith(other.querySelector(part));
   }
@@ -16,6 +17,8 @@ function turn(html) {
   if (main().dataset.step !== step) {
     window.scrollTo(0, 0);
     main().querySelector("h1").focus();
+  } else if (focused) {
+    document.getElementById(focused)?.focus({ preventScroll: true });
   }
 }
 
@@ -67,6 +70,15 @@ document.addEventListener("focusin", (event) => {
   for (const chosen of document.querySelectorAll("svg a.chosen")) chosen.classList.remove("chosen");
   document.querySelector(`.box[data-value="${at}"]`)?.parentElement.classList.add("chosen");
 });
+
+// A tick that somebody has left behind is not the next one's consent.
+let leaving;
+function attend() {
+  clearTimeout(leaving);
+  const cloud = document.getElementById("cloud");
+  if (cloud?.checked) leaving = setTimeout(() => { cloud.checked = false; }, 1000 * cloud.dataset.forget);
+}
+for (const deed of ["pointerdown", "keydown", "change"]) document.addEventListener(deed, attend);
 
 function sight({ vi, en, outline, picture }) {
   const words = document.getElementById("words");
