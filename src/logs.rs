@@ -20,8 +20,17 @@ pub const WORK: &str = "info";
 
 /// They tell at finer levels which hosts were asked for, and what was sent there: that is part of
 /// somebody's request; or what files are called, which their senders know.
-const HUSHED: [&str; 8] =
-    ["hyper", "hyper_util", "mdns_sd", "notify", "reqwest", "rumqttc", "rustls", "tokio_rustls"];
+const HUSHED: [&str; 9] = [
+    "axum",
+    "hyper",
+    "hyper_util",
+    "mdns_sd",
+    "notify",
+    "reqwest",
+    "rumqttc",
+    "rustls",
+    "tokio_rustls",
+];
 
 /// From now on, records are logged, and panics with them.
 pub fn start(default: &str) {

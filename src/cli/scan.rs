@@ -87,7 +87,9 @@ impl Scan {
             .filter(|it| self.source.is_none_or(|source| it["source"] == source.as_str()))
             .map(|it| {
                 let pages = it["scan"]["pages"].as_u64();
-                let pages = pages.map_or_else(String::new, |pages| format!("{pages} pages"));
+                let many =
+                    |pages| if pages == 1 { "1 page".to_owned() } else { format!("{pages} pages") };
+                let pages = pages.map_or_else(String::new, many);
                 let ask = it["scan"]["ask"].as_str().or(it["reason"].as_str());
                 let ask = ask.unwrap_or_default().to_owned();
                 vec![text(&it["source"]), text(&it["state"]), pages, ask]

@@ -778,6 +778,18 @@ async fn one_daemon_has_the_outbox_and_lets_it_go_when_it_ends() {
 }
 
 #[tokio::test]
+async fn lock_that_is_let_go_of_in_a_moment_is_waited_for() {
+    let fixture = Fixture::new();
+    let held = file::lock(fixture.folder.path()).unwrap();
+    let other = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        drop(held);
+    });
+    fixture.open();
+    other.join().unwrap();
+}
+
+#[tokio::test]
 async fn closed_outbox_has_written_everything_and_takes_nothing() {
     let fixture = Fixture::new();
     let outbox = fixture.open();

@@ -274,7 +274,7 @@ fn told(words: &Words) -> Markup {
 }
 
 fn heading(vi: &str, en: &str) -> Markup {
-    html! { h1 tabindex="-1" { (both(vi, en)) } }
+    html! { h1 #heading tabindex="-1" { (both(vi, en)) } }
 }
 
 /// A button that does something for this visit.
@@ -420,10 +420,12 @@ fn reading(visit: &Visit) -> Markup {
     let count = visit.page_count();
     html! {
         (heading("Đang đọc…", "Reading…"))
-        ol.progress role="status" {
-            li.done { (both(&format!("Đã chụp {count} trang"), &format!("{} taken", counted(count, "page")))) }
-            li.now { (both("Đang đọc chữ và bảng", "Text and tables are being read")) }
-            li { (both("Đối chiếu các con số", "Figures are checked against each other")) }
+        div role="status" {
+            ol.progress {
+                li.done { (both(&format!("Đã chụp {count} trang"), &format!("{} taken", counted(count, "page")))) }
+                li.now { (both("Đang đọc chữ và bảng", "Text and tables are being read")) }
+                li { (both("Đối chiếu các con số", "Figures are checked against each other")) }
+            }
         }
         nav.actions { (button(visit, "cancel", "", "Hủy", "Cancel")) }
     }

@@ -53,11 +53,12 @@ pub fn router(visits: Visits, deck: Option<Arc<Deck>>, address: SocketAddr) -> R
 
 /// Lets in what was asked of this machine by its own pages, and says what a browser may do with it.
 async fn guard(State(address): State<SocketAddr>, request: Request, next: Next) -> Response {
-    if !is_own(&address, request.method(), request.headers()) {
-        return refusal::elsewhere();
-    }
-    let asked = request.uri().clone();
-    let mut response = refusal::in_words(next.run(request).await, &asked);
+    let mut response = if is_own(&address, request.method(), request.headers()) {
+        let asked = request.uri().clone();
+        refusal::in_words(next.run(request).await, &asked)
+    } else {
+        refusal::elsewhere()
+    };
     let headers = response.headers_mut();
     let fixed = [
         (header::CONTENT_SECURITY_POLICY, POLICY),

@@ -188,6 +188,11 @@ mod tests {
     }
 
     #[test]
+    fn one_is_no_plural() {
+        assert_eq!([0, 1, 2].map(|it| counted(it, "page")), ["0 pages", "1 page", "2 pages"]);
+    }
+
+    #[test]
     fn what_scanners_ask_for_is_told_in_words_that_say_what_to_do() {
         let asked = |reason: &str| scanner(&State::Asking(reason.to_owned())).en;
         assert!(asked("paper is jammed in the scanner: take it out").contains("jammed"));

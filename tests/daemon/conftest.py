@@ -8,6 +8,7 @@ import pytest
 import trustme
 
 from branch import make_branch
+from cloud import cloud  # noqa: F401
 from disks import build_library
 from kiosk import SECRETS
 from papers import Paper, readings

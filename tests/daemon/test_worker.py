@@ -23,9 +23,8 @@ IDLE = 60.0
 
 @pytest.fixture
 def workers(tmp_path, logs):
-    workers = Workers(tmp_path / "worker.sock", logs / f"{tmp_path.name}.worker.log")
-    yield workers
-    workers.close()
+    with Workers(tmp_path / "worker.sock", logs / f"{tmp_path.name}.worker.log") as workers:
+        yield workers
 
 
 @pytest.fixture

@@ -26,6 +26,12 @@ class Workers:
         self.socket, self.log, self.level = socket, log, level
         self.process: subprocess.Popen | None = None
 
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
     def listen(self):
         self.socket.unlink(missing_ok=True)
         command = ["systemd-socket-activate", "--accept", "--inetd", f"--setenv=RUST_LOG={self.level}", f"--listen={self.socket}"]

@@ -3,8 +3,8 @@
 import requests
 from playwright.sync_api import Page, expect
 
+from access import violations
 from kiosk import PATIENCE, Key, keys
-from touch import violations
 
 # Pages by what they are called.
 PAGES = {
@@ -69,7 +69,7 @@ def admit(kiosk, *names: str) -> list[Key]:
 
 def ask(kiosk, method: str, path: str, **more) -> requests.Response:
     """A request as the kiosk's own pages send it, without following where it is led."""
-    headers = {"Origin": kiosk.screen} if method == "POST" else {}
+    headers = {**({"Origin": kiosk.screen} if method == "POST" else {}), **more.pop("headers", {})}
     options = {"headers": headers, "allow_redirects": False, "timeout": PATIENCE}
     return requests.request(method, kiosk.screen + path, **options, **more)
 

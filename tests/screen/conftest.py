@@ -1,8 +1,10 @@
 """The screen from outside: each test has a kiosk with a scanner, its branch, and a browser."""
 
 import io
+import os
 import random
-from contextlib import ExitStack
+import signal
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
@@ -10,10 +12,12 @@ from playwright.sync_api import expect
 
 from branch import make_branch
 from chromium import chromium
+from cloud import cloud  # noqa: F401
 from kiosk import PATIENCE, until
 from scanner import Scanner, pages_of, wait_for
 from secrecy import forbidden, found
 from touch import Screen, new_context
+from workers import Workers
 
 FONT = "/usr/share/fonts/truetype/noto/NotoSans-Regular.ttf"
 
@@ -67,8 +71,8 @@ def letter():
 class Desk:
     """A kiosk with a scanner, in its branch."""
 
-    def __init__(self, branch, scanner):
-        self.branch, self.scanner = branch, scanner
+    def __init__(self, branch, scanner, workers: Workers | None = None):
+        self.branch, self.scanner, self.workers = branch, scanner, workers
         self.kiosk, self.listener, self.gate = branch.kiosk, branch.listener, branch.gate
 
     def start(self) -> "Desk":
@@ -85,6 +89,19 @@ class Desk:
         """Lays that file onto the glass."""
         self.scanner.order(loaded=0, lies=page)
 
+    @contextmanager
+    def nothing_is_read(self):
+        """Whatever reads is stopped meanwhile: what is to be read waits."""
+        stopped = self.workers.pids()
+        assert stopped, "nothing has been read so far"
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+        for pid in stopped:
+            # One that was waited for in vain is gone.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
     def entries(self) -> list[dict]:
         return [*self.kiosk.entries("open"), *self.kiosk.waiting()]
 
@@ -99,16 +116,24 @@ def open_desk(tmp_path_factory, logs, good):
     """Makes one, at work; a page of the scanner's is taken when the customer says so. Settings are the kiosk's."""
     with ExitStack() as stack:
 
-        def open_desk(pages: list[bytes] = good, credentials: dict[str, str] | None = None, **settings: dict) -> Desk:
+        def open_desk(
+            pages: list[bytes] = good, credentials: dict[str, str] | None = None, apart: bool = False, **settings: dict
+        ) -> Desk:
+            """`apart`: it is read in processes that can be stopped."""
             # A short name: there is a socket in it.
             folder = tmp_path_factory.mktemp("desk")
+            workers = None
+            if apart:
+                workers = stack.enter_context(Workers(folder / "worker.sock", logs / f"{folder.name}.worker.log"))
+                workers.listen()
+                settings["reading"] = {"worker": str(workers.socket)}
             scanner = stack.enter_context(Scanner(folder / "scanner", pages))
             screen = {"enabled": True, "listen": "127.0.0.1:0", "idle_seconds": 600, **settings.pop("screen", {})}
             escl = {**scanner.settings, "begin": "button"}
             branch = make_branch(stack, folder, logs, escl=escl, screen=screen, **settings)
             for credential in (credentials or {}).items():
                 branch.kiosk.give_credential(*credential)
-            return Desk(branch, scanner).start()
+            return Desk(branch, scanner, workers).start()
 
         yield open_desk
 
@@ -125,6 +150,13 @@ def open_screen(browser):
             return screen.open()
 
         yield open_screen
+
+
+@pytest.fixture
+def stack():
+    """Ends what a test has begun."""
+    with ExitStack() as stack:
+        yield stack
 
 
 @pytest.fixture

@@ -6,16 +6,17 @@ import time
 import pytest
 from playwright.sync_api import expect
 
+from access import UPRIGHT
 from badbroker import Fault
 from chromium import PROGRAM, SWITCHES
-from contract import PATH
+from cloud import CONSENT, credentials_for, settings_for, transfers
 from files import closed_port
-from kiosk import Server, until
+from kiosk import until
 from scanner import wait_for
 from secrecy import found
-from touch import VALUES, Screen, noted_orders, replay, told, transfers, wait_forgotten
+from test_commands import SENDERS, Operator
+from touch import VALUES, Screen, noted_orders, replay, told, wait_forgotten
 
-CONSENT = "2026/17"
 # The screen asks so long before it forgets.
 NOTICE = 20
 FIRST_SCREEN = 150 * 1024
@@ -46,8 +47,9 @@ def test_good_scan_is_sent_when_the_customer_says_so_and_not_before(desk, screen
 def test_nothing_is_captured_before_the_customer_has_agreed(desk, screen):
     desk.feed(1)
     screen.at("consent")
-    # Nor does anybody else begin.
-    desk.kiosk.command("scan", "start")
+    # Nor does anybody else begin, and is told why.
+    began = desk.kiosk.command("scan", "start")
+    assert began.returncode == 1 and "I agree" in began.stderr
     time.sleep(2)
     assert desk.scanner.pages_sent() == 0 and not desk.entries()
     screen.press("agree").at("put")
@@ -55,6 +57,18 @@ def test_nothing_is_captured_before_the_customer_has_agreed(desk, screen):
     assert desk.scanner.pages_sent() == 0
     screen.press("scan").at("check")
     assert desk.scanner.pages_sent() == 1
+
+
+def test_order_from_afar_to_begin_fails_while_nobody_has_agreed(open_desk, open_screen):
+    desk = open_desk(fleet=SENDERS)
+    operator = Operator(desk.listener)
+    until(lambda: desk.listener.presence)
+    assert "screen" in desk.listener.presence[-1]["capabilities"]
+    assert "I agree" in operator.fails(operator.give("scan"), "unavailable")
+    screen = open_screen(desk).agree()
+    desk.lay(0)
+    assert operator.result(operator.give("scan")) == {"source": "escl"}
+    expect(screen.page.locator("#count")).to_contain_text(" 1 ")
 
 
 def test_pages_are_added_one_after_the_other(desk, screen):
@@ -173,8 +187,9 @@ def test_kiosk_that_is_lost_is_said_to_be_lost_and_what_was_not_sent_never_is(op
 
 def test_kiosk_that_can_keep_nothing_takes_nothing_and_says_whom_to_call(open_desk, open_screen):
     desk = open_desk(outbox={"min_free_bytes": 1 << 60}, screen={"done_seconds": 5})
-    screen = open_screen(desk).at("consent").press("agree").at("sorry").look("sorry")
+    screen = open_screen(desk).at("consent").press("agree").at("sorry")
     assert "nhân viên" in screen.words
+    screen.at("consent").press("agree").at("sorry").press("keep").look("sorry").press("cancel")
     screen.at("consent")
     assert desk.scanner.pages_sent() == 0
 
@@ -193,18 +208,15 @@ def test_what_the_scanner_asks_for_is_told_in_words(desk, screen, orders, word):
 
 
 @pytest.fixture
-def cloud(tmp_path, logs):
-    with Server(tmp_path / "cloud", logs / f"{tmp_path.name}-cloud.log") as cloud:
-        yield cloud
+def open_asking(open_desk, cloud):
+    """Makes a desk that may ask the cloud, and doubts what it reads."""
+    credentials = credentials_for(cloud.key("kiosk"))
+    return lambda **screen: open_desk(credentials=credentials, cloud=settings_for(cloud), screen=screen, **DOUBT)
 
 
 @pytest.fixture
-def asking(open_desk, cloud):
-    """A desk that may ask the cloud, and doubts what it reads."""
-    key = cloud.key("kiosk")
-    settings = {"enabled": True, "address": cloud.address + PATH, "hosts": ["127.0.0.1"], "consent": CONSENT}
-    credentials = {"cloud-key": key.api_key, "cloud-secret": key.api_secret}
-    return open_desk(credentials=credentials, cloud=settings, **DOUBT)
+def asking(open_asking):
+    return open_asking()
 
 
 def test_cloud_is_asked_when_the_customer_agrees_to_that_and_it_is_on_record(asking, open_screen):
@@ -236,6 +248,17 @@ def test_consent_to_the_cloud_does_not_outlive_its_visit(asking, open_screen):
     assert transfers(asking.kiosk) == []
 
 
+def test_tick_that_somebody_left_behind_is_nobodys_consent(open_asking, open_screen):
+    screen = open_screen(open_asking(idle_seconds=30))
+    tick = screen.at("consent").page.locator("#cloud")
+    tick.check()
+    expect(tick).not_to_be_checked()
+    # Nor does a reload bring it back.
+    tick.check()
+    screen.page.reload()
+    expect(tick).not_to_be_checked()
+
+
 def test_cloud_that_is_switched_off_is_not_mentioned(screen):
     screen.at("consent")
     assert screen.page.locator("#cloud").count() == 0
@@ -244,12 +267,15 @@ def test_cloud_that_is_switched_off_is_not_mentioned(screen):
 # Time.
 
 
-def test_whoever_goes_away_is_asked_and_then_forgotten_at_every_step(open_desk, open_screen, letter, good):
+def test_whoever_goes_away_is_asked_and_then_forgotten_at_every_step(
+    open_desk, open_screen, stack, letter, blurred, good
+):
     """All steps at once, each at a desk of its own, so that one time-out is waited for."""
     idle = {"screen": {"idle_seconds": 30, "done_seconds": 2}}
 
     def at_step(step: str):
-        desk = open_desk([letter] if step == "wrong" else good, **idle)
+        pages = {"wrong": [letter], "reading": [blurred]}.get(step, good)
+        desk = open_desk(pages, apart=step == "reading", **idle)
         screen = open_screen(desk)
         if step != "consent":
             screen.agree()
@@ -257,9 +283,12 @@ def test_whoever_goes_away_is_asked_and_then_forgotten_at_every_step(open_desk, 
             screen.take(0)
         if step in ("check", "wrong"):
             screen.press("all").at("check")
+        if step == "reading":
+            stack.enter_context(desk.nothing_is_read())
+            screen.press("all").at("reading")
         return desk, screen
 
-    there = {step: at_step(step) for step in ("put", "page", "check", "wrong", "stays")}
+    there = {step: at_step(step) for step in ("put", "page", "reading", "check", "wrong", "stays")}
     stays = there.pop("stays")[1]
     expect(stays.page.locator("dialog#idle")).to_be_visible()
     stays.press("stay")
@@ -279,7 +308,8 @@ def test_screen_asks_before_it_forgets(open_desk, open_screen):
     begin = time.monotonic()
     expect(screen.page.locator("dialog#idle")).to_be_visible()
     asked = time.monotonic() - begin
-    screen.look("idle").at("consent")
+    # There are twenty seconds for a look.
+    screen.look("idle", [UPRIGHT]).at("consent")
     # Not in a hurry: a machine that is slow is late with both.
     assert asked > 30 - NOTICE - 2 and time.monotonic() - begin > 30 - 2
 
@@ -289,6 +319,28 @@ def test_last_page_goes_by_itself(open_desk, open_screen):
     screen = open_screen(desk)
     screen.agree().scan(1).press("send").at("consent")
     assert desk.answer()["errorCode"] == "0"
+
+
+def test_last_page_stays_for_who_wants_to_read_it_and_is_asked_for_as_any_other(open_desk, open_screen):
+    screen = open_screen(open_desk(screen={"done_seconds": 3, "idle_seconds": 30}))
+    screen.agree().scan(1).send().press("keep")
+    expect(screen.page.locator("dialog#idle")).to_be_visible()
+    assert screen.press("stay").step == "done"
+    expect(screen.page.locator("dialog#idle")).to_be_hidden()
+    expect(screen.page.locator("dialog#idle")).to_be_visible()
+    screen.at("consent")
+
+
+def test_reading_that_hangs_comes_to_an_end_that_is_told(open_desk, open_screen, blurred, good):
+    desk = open_desk([blurred, *good], apart=True, http={"reading_seconds": 3})
+    screen = open_screen(desk).agree().take(0)
+    with desk.nothing_is_read():
+        screen.press("all").at("reading").at("check")
+        assert "gọi nhân viên" in screen.words and not screen.page.locator("#send").is_visible()
+        screen.look()
+    screen.press("again").at("put").press("cancel").at("consent")
+    wait_forgotten(desk.kiosk)
+    assert not desk.listener.results
 
 
 # Tabs, and ways back.
@@ -401,10 +453,42 @@ def test_whole_way_can_be_gone_with_the_keyboard_alone(asking, open_screen):
     assert asking.answer()["errorCode"] == "0"
 
 
-def test_every_step_is_usable_by_everybody(asking, open_screen):
+def test_every_step_is_usable_by_everybody(open_asking, open_screen):
+    asking = open_asking(done_seconds=600)
     screen = open_screen(asking).at("consent").look("consent")
     screen.agree().look("put").take(0)
     # Its reading comes a moment later.
     expect(screen.page.locator("svg .box").first).to_be_visible()
     screen.look("page").scan(2, first=1).look("check").send().look("done")
     assert asking.answer()["meta"]["pages"] == 3
+
+
+def test_steps_that_pass_in_a_moment_are_usable_by_everybody(open_desk, open_screen, blurred, good):
+    desk = open_desk([blurred, *good], apart=True)
+    screen = open_screen(desk).agree().take(0)
+    # A picture that is not good enough is read when it is clear that there will be no better one.
+    with desk.nothing_is_read():
+        screen.press("all").at("reading").look("reading")
+    screen.at("check").press("again").scan(3, first=1)
+    with desk.nothing_is_read():
+        screen.press("send").at("sending").look("sending")
+    screen.at("done")
+    assert desk.answer()["meta"]["pages"] == 3
+
+
+def test_question_whether_somebody_is_there_can_be_answered_by_everybody(desk, screen):
+    screen.agree()
+    screen.page.evaluate("document.getElementById('idle').showModal()")
+    screen.look()
+
+
+def test_what_changes_is_said_to_who_does_not_see_it(desk, screen):
+    screen.at("consent")
+    assert screen.page.locator("#lost").get_attribute("role") == "alert"
+    for step in ("put", "check", "done"):
+        {"put": screen.agree, "check": lambda: screen.scan(1), "done": screen.send}[step]()
+        # The heading says that there is another page, ...
+        expect(screen.page.locator("h1")).to_be_focused()
+        # ... and this what is to be done there.
+        expect(screen.page.locator("#words")).to_have_attribute("role", "status")
+    assert desk.answer()["errorCode"] == "0"

@@ -1,7 +1,6 @@
 """A customer at the kiosk's screen, and what is noted of the browser meanwhile."""
 
 import io
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -13,16 +12,13 @@ from urllib.parse import unquote_plus
 from PIL import Image
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, expect
 
+from access import SIZES, barriers
 from kiosk import PATIENCE, ROOT, until
 from secrecy import forbidden
 
 IMAGES = ROOT / "docs/images"
 # Least height and width of what a finger has to meet, in CSS pixels.
 FINGER = 44
-
-AXE = ROOT / ".cache/axe/axe.min.js"
-# What WCAG 2.2 AA asks for, and what axe advises beyond it.
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 # Everything in which a page may keep something beyond its own life.
 KEPT = """async () => [
@@ -130,14 +126,14 @@ class Screen:
 
     # Whether everybody can use it.
 
-    def look(self, name: str) -> "Screen":
-        """axe-core finds nothing, fingers meet what they aim at, and what goes on is in sight. With REGENERATE=1 the
-        picture of this name is made anew."""
+    def look(self, name: str = "", sizes: list[tuple[int, int]] = SIZES) -> "Screen":
+        """It has no barriers in windows of these sizes, and what goes on is in sight. With REGENERATE=1 the picture of this
+        name is made anew."""
         # Fading in is no fault of contrast.
         self.page.wait_for_timeout(300)
-        if os.environ.get("REGENERATE"):
+        if name and os.environ.get("REGENERATE"):
             save_picture(self.page, IMAGES / f"screen-{name}.png")
-        assert violations(self.page) + self._too_small() + self._out_of_sight() == []
+        assert self._out_of_sight() + barriers(self.page, FINGER, sizes) == []
         return self
 
     def _out_of_sight(self) -> list[str]:
@@ -145,15 +141,6 @@ class Screen:
         height = self.page.viewport_size["height"]
         found = [(it.inner_text(), it.bounding_box()) for it in self.page.locator("button.main:visible").all()]
         return [f"{words!r} is out of sight" for words, it in found if it["y"] + it["height"] > height]
-
-    def _too_small(self) -> list[str]:
-        """Of what can be pressed. Boxes on the page have their entry in the list instead."""
-        wrong = []
-        for it in self.page.locator("button:visible, a:visible:not(svg a), summary:visible, label:visible").all():
-            size = it.bounding_box()
-            if min(size["width"], size["height"]) < FINGER:
-                wrong.append(f"{it.inner_text()[:40]!r}: {size['width']:.0f} x {size['height']:.0f} pixels")
-        return wrong
 
     # What a customer does.
 
@@ -198,18 +185,6 @@ class Screen:
         raise AssertionError(f"the keyboard does not come to {name}")
 
 
-def violations(page: Page) -> list[str]:
-    """What axe-core finds, in its words and with the elements."""
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate("rules => axe.run(document, {runOnly: rules})", RULES)
-    assert len(found["passes"]) > 5, "axe looked at nothing"
-    return [
-        f"{it['id']}: {it['help']}: {node['html'][:200]} {node['failureSummary']}"
-        for it in found["violations"]
-        for node in it["nodes"]
-    ]
-
-
 def save_picture(page: Page, path: Path):
     """The window, with as few colours as nobody misses."""
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
@@ -232,15 +207,6 @@ def noted_orders(screen: Screen) -> Iterator[list[Request]]:
     yield orders
     orders += [request for request in screen.asked[begin:] if request.method == "POST"]
     assert orders, "nothing was ordered"
-
-
-def transfers(kiosk) -> list[dict]:
-    """What went to the cloud."""
-    if not (kiosk.state / "transfers.sqlite").exists():
-        return []
-    result = kiosk.command("cloud", "transfers", "--json")
-    assert result.returncode == 0, result.stderr
-    return [json.loads(line) for line in result.stdout.splitlines()]
 
 
 def wait_forgotten(kiosk):

@@ -96,6 +96,9 @@ impl Deck {
 /// Something that comes in a while, or why it does not.
 pub type Awaited<T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send>>;
 
+/// Keys of a configuration.
+pub type KeysOf = Box<dyn Fn(&Config) -> Vec<String> + Send + Sync>;
+
 /// What the rest of the program does for the technician's pages.
 pub struct Means {
     /// All figures, as they are now.
@@ -103,7 +106,7 @@ pub struct Means {
     /// What is set, and where. Reads files: blocks.
     pub configuration: Box<dyn Fn() -> InForce + Send + Sync>,
     /// The keys of a configuration that would take a restart to be in force.
-    pub needs_restart: Box<dyn Fn(&Config) -> Vec<String> + Send + Sync>,
+    pub needs_restart: KeysOf,
     /// What the doctor finds, as `doctor --json` prints it.
     pub doctor: Box<dyn Fn() -> Awaited<Json> + Send + Sync>,
     /// The newest lines of the log of at least this priority, oldest first.

@@ -17,6 +17,7 @@ use crate::capture::{Standing, State as Condition};
 use crate::fleet::presence::Birth;
 use crate::fleet::telemetry::{MachineFigures, SOON, Telemetry};
 use crate::mqtt::LinkState;
+use crate::screen::words::counted;
 
 /// Beyond this a board is hot, in °C, and its disk or memory nearly full, in shares.
 const HOT: f64 = 80.0;
@@ -81,7 +82,7 @@ fn devices(standing: &[Standing], telemetry: &Telemetry) -> Markup {
             Condition::Asking(reason) => (Light::Warning, reason.as_str()),
             Condition::Absent(reason) | Condition::Failing(reason) => (Light::Bad, reason.as_str()),
         };
-        let scan = it.scan.as_ref().map(|scan| format!("open, {} pages", scan.pages));
+        let scan = it.scan.as_ref().map(|scan| format!("open, {}", counted(scan.pages, "page")));
         vec![
             cell(it.source.as_str()),
             light.word(it.state.name()),
@@ -97,8 +98,8 @@ fn devices(standing: &[Standing], telemetry: &Telemetry) -> Markup {
         (table("Devices", &head, 2, &rows))
         @if let Some(camera) = &telemetry.camera {
             p.note {
-                "Camera: " (camera.broken) " pictures came damaged, " (camera.hung)
-                " times it did not answer."
+                "Camera: " (counted(camera.broken as usize, "picture")) " came damaged, "
+                (counted(camera.hung as usize, "time")) " it did not answer."
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use cic_kiosk::report::schema::{Field, Meta, Report, Value};
+use cic_kiosk::report::schema::{Answer, Field, Meta, Report, Value};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -249,4 +249,41 @@ async fn kiosk_whose_outbox_is_full_takes_no_papers_and_says_so() {
     let id = fixture.visits.now().id;
     fixture.visits.agree(id, false).await;
     assert_eq!(fixture.visits.now().step, Step::Sorry);
+}
+
+#[tokio::test]
+async fn order_to_begin_is_taken_behind_an_open_gate_alone() {
+    let mut fixture = Fixture::new(|_| {});
+    let sources = fixture.visits.means().unwrap().sources.clone();
+    let sources = sources.behind(Some(fixture.visits.gate()));
+    assert!(sources.are_closed() && !sources.order(Some(DEVICE), Order::Start));
+    fixture.agreed(false).await;
+    assert!(!sources.are_closed() && sources.order(Some(DEVICE), Order::Start));
+    assert_eq!(fixture.orders.recv().await, Some(Order::Start));
+}
+
+#[tokio::test]
+async fn last_page_goes_without_a_question_unless_somebody_wants_to_read_it() {
+    let fixture = Fixture::new(|config| config.outbox.min_free_bytes = u64::MAX);
+    let id = fixture.visits.now().id;
+    assert_eq!(fixture.visits.now().asks_at(), None, "who has not begun is asked nothing");
+    fixture.visits.agree(id, false).await;
+    let (soon, is_asked) = (fixture.visits.now().ends_at, fixture.visits.now().asks_at().is_some());
+    fixture.visits.stay(id);
+    let visit = fixture.visits.now();
+    assert!(!is_asked && visit.stays && visit.asks_at().is_some() && visit.ends_at > soon);
+}
+
+#[tokio::test]
+async fn pages_that_could_not_be_read_are_shown_as_that() {
+    let fixture = Fixture::new(|_| {});
+    let id = fixture.agreed(false).await;
+    let scan = Ulid::new();
+    assert!(fixture.visits.page((scan, DEVICE), 1, b"picture", None));
+    fixture.visits.all_there(scan);
+    fixture.visits.read(id, Reading::failed(1));
+    let visit = fixture.visits.now();
+    assert!(visit.step == Step::Check && !visit.reading.unwrap().is_read);
+    fixture.visits.send(id);
+    assert_eq!(fixture.visits.now().step, Step::Check, "there is nothing to send");
 }
