@@ -59,7 +59,8 @@ class Technician:
         return self.main.inner_text()
 
     def find_nothing_wrong(self):
-        assert violations(self.page) == []
+        wrong = violations(self.page)
+        assert wrong == [], wrong
 
 
 def admit(kiosk, *names: str) -> list[Key]:

@@ -133,7 +133,8 @@ class Screen:
         self.page.wait_for_timeout(300)
         if name and os.environ.get("REGENERATE"):
             save_picture(self.page, IMAGES / f"screen-{name}.png")
-        assert self._out_of_sight() + barriers(self.page, FINGER, sizes) == []
+        wrong = self._out_of_sight() + barriers(self.page, FINGER, sizes)
+        assert wrong == [], wrong
         return self
 
     def _out_of_sight(self) -> list[str]:
