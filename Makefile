@@ -59,10 +59,10 @@ fleet: ## measure an operator's commands with simulated kiosks at one broker (KI
 	$(RELEASE)
 	.cache/http/bin/python scripts/bench_fleet.py --kiosks $(or $(KIOSKS),1000)
 
-device: ## hold the virtual camera and GPIO lines to their word, in a virtual machine
-	scripts/setup.sh build onnxruntime test vm
+device: ## in a virtual machine: the screen with a camera, the key in a TPM2, and what the tests' devices are (an hour)
+	scripts/setup.sh build onnxruntime test screen vm
 	cargo build --locked
-	VM_LIMIT=1800 scripts/vm.sh run .cache/python/bin/python -m pytest tests/device
+	VM_LIMIT=7200 VM_MEMORY=4096 scripts/vm.sh run .cache/http/bin/python -m pytest tests/device
 
 aarch64: ## build the release for a kiosk's board, with Debian's cross compiler
 	scripts/setup.sh aarch64

@@ -266,6 +266,12 @@ vm() {
     want udev -- test -x /lib/systemd/systemd-udevd
     want v4l-utils -- which v4l2-ctl
     want gpiod -- which gpioget
+    want swtpm -- which swtpm
+    # What systemd loads for a TPM2.
+    local library
+    for library in libtss2-esys-3.0.2-0 libtss2-mu0 libtss2-rc0 libtss2-tcti-device0; do
+        want "$library" -- is_installed "$library"
+    done
     want gcc-12 libc6-dev -- gcc-12 --version
     want make -- make --version
     want xz-utils -- xz --version

@@ -16,7 +16,7 @@ done </modules/order
 p9=trans=virtio,version=9p2000.L,msize=512000
 mount -t 9p -o "ro,cache=loose,$p9" host /lower
 mount -t 9p -o "$p9" share /share
-checkout=$(cat /share/checkout)
+cache=$(cat /share/cache)
 
 mount -t tmpfs tmpfs /layer
 mkdir /layer/upper /layer/work
@@ -24,8 +24,8 @@ mount -t overlay -o lowerdir=/lower,upperdir=/layer/upper,workdir=/layer/work ov
 
 modules=/new/lib/modules/$(uname -r)
 mkdir -p "$modules"
-mount --bind "/lower$checkout/.cache/vm/modules" "$modules"
-mount --move /share "/new$checkout/.cache/vm/share"
+mount --bind "/lower$cache/modules" "$modules"
+mount --move /share "/new$cache/share"
 mount --move /proc /new/proc
 mount --move /sys /new/sys
 mount --move /dev /new/dev
@@ -38,6 +38,8 @@ ln -s /proc/self/fd/0 /new/dev/stdin
 ln -s /proc/self/fd/1 /new/dev/stdout
 ln -s /proc/self/fd/2 /new/dev/stderr
 
+# It is a machine, whatever that is whose files it has.
+rm -f /new/.dockerenv /new/run/.containerenv
 hostname kiosk
 ip link set lo up
 
@@ -51,4 +53,4 @@ exec switch_root /new /bin/bash -c '
     { "$0/command"; echo $? >"$0/status"; } </dev/null 2>&1 | cat >/dev/vport0p1
     echo o >/proc/sysrq-trigger
     sleep 60
-' "$checkout/.cache/vm/share"
+' "$cache/share"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A virtual machine with a camera (the kernel module vivid) and GPIO lines (gpio-sim), for the tests in tests/device.
+# A virtual machine with a camera (the kernel module vivid), GPIO lines (gpio-sim) and room for a TPM2 (tpm_vtpm_proxy), for
+# the tests in tests/device.
 #
 # vm.sh prepare          gets Debian's kernel and builds gpio-sim for it, unless that is there already
 # vm.sh run COMMAND...   runs the command as root in the machine, and ends with its exit status
@@ -8,6 +9,8 @@
 # there too, under the same path. What it writes into .cache/vm/share is there after its end; console.log is there, too.
 # It has no network but its own loopback. Needs setup.sh's part vm.
 #
+# ORT_DYLIB_PATH, CIC_KIOSK and REGENERATE are in its environment, too, where they are set.
+#
 # VM_LIMIT=600      seconds until it is stopped, exit status 124
 # VM_MEMORY=2048    MiB
 # VM_CPUS=2
@@ -15,7 +18,8 @@
 set -euo pipefail
 
 checkout=$(realpath "$(dirname "$0")/..")
-cache=$checkout/.cache/vm
+# Where checkouts share one .cache, it is a link, which leads nowhere before the root file system is put together.
+cache=$(realpath --canonicalize-missing "$checkout/.cache/vm")
 share=$cache/share
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -72,13 +76,16 @@ write_command() {
         echo '#!/bin/bash'
         printf 'cd %q || exit\n' "$PWD"
         printf 'export CIC_KIOSK_VM=1 HOME=%q PATH=%q\n' "$HOME" "$PATH"
-        [ -z "${ORT_DYLIB_PATH:-}" ] || printf 'export ORT_DYLIB_PATH=%q\n' "$ORT_DYLIB_PATH"
+        local name
+        for name in ORT_DYLIB_PATH CIC_KIOSK REGENERATE; do
+            [ -z "${!name:-}" ] || printf 'export %s=%q\n' "$name" "${!name}"
+        done
         printf 'exec'
         printf ' %q' "$@"
         echo
     } >"$share/command"
     chmod +x "$share/command"
-    echo "$checkout" >"$share/checkout"
+    echo "$cache" >"$share/cache"
 }
 
 run() {
@@ -97,9 +104,10 @@ run() {
         echo "vm: /dev/kvm is not usable: the machine is emulated, which is slow" >&2
         accel=(-accel tcg)
     fi
+    # The older the processor, the less there is to emulate: with AVX a page takes three times as long to read.
     # The command's output goes through a port of its own, apart from the kernel's messages.
     timeout --foreground --kill-after=10 "$limit" qemu-system-x86_64 \
-        -nodefaults -no-user-config -display none -no-reboot -machine q35 "${accel[@]}" -cpu max,-arch-capabilities \
+        -nodefaults -no-user-config -display none -no-reboot -machine q35 "${accel[@]}" -cpu Nehalem \
         -smp "${VM_CPUS:-2}" -m "${VM_MEMORY:-2048}" \
         -kernel "$cache/vmlinuz" -initrd "$cache/initramfs.cpio" \
         -append "console=ttyS0 loglevel=5 panic=-1 mitigations=off" \

@@ -31,7 +31,7 @@ use super::page::page;
 use super::view::{Level, Reading, Shown};
 use super::visit::{Step, Visit, Visits, WARNING};
 use super::words::{self, Words, counted};
-use crate::capture::{Preview, Source};
+use crate::capture::{Preview, Sight, Source};
 
 /// How often a page is told that the program is there.
 const ALIVE: Duration = Duration::from_secs(5);
@@ -178,22 +178,33 @@ impl Listener {
                 () = asking => {}
                 is_seen = seen => if let (true, Some(preview)) = (is_seen, &mut self.preview) {
                     let seen = preview.borrow_and_update().clone();
-                    return Some(Event::default().event("sight").data(sight(&seen).to_string()));
+                    let data = sight(&seen, camera_words(&self.visits));
+                    return Some(Event::default().event("sight").data(data.to_string()));
                 },
             }
         }
     }
 }
 
-/// A look of the camera, as the page's script takes it.
-fn sight(seen: &Preview) -> serde_json::Value {
-    let words = seen.sight.as_ref().map_or_else(words::camera_is_away, words::sight);
+/// A look of the camera, as the page's script takes it; `unseen` is what is told where there was
+/// none.
+fn sight(seen: &Preview, unseen: Words) -> serde_json::Value {
+    let words = seen.sight.as_ref().map_or(unseen, words::sight);
     json!({
         "vi": words.vi,
         "en": words.en,
         "outline": seen.outline,
         "picture": seen.picture.as_ref().map(|_| format!("/kiosk/preview?{}", seen.number)),
     })
+}
+
+/// What a camera says that has seen nothing yet.
+fn camera_words(visits: &Visits) -> Words {
+    let mut devices = visits.devices().into_iter();
+    match devices.find(|(source, _)| *source == Source::Camera) {
+        Some((_, state)) if state.is_well() => words::sight(&Sight::Empty),
+        _ => words::camera_is_away(),
+    }
 }
 
 /// What the scanner says, where there is one.
@@ -353,10 +364,8 @@ fn put(visit: &Visit, visits: &Visits) -> Markup {
     let count = visit.page_count();
     let words = match (&visit.again, camera, scanner) {
         (Some((_, wrong)), _, _) => words::finding(*wrong),
-        (None, Some((_, state)), _) if !state.is_well() => words::camera_is_away(),
-        (None, Some(_), _) => words::sight(&crate::capture::Sight::Empty),
         (None, None, Some((_, state))) => words::scanner(state),
-        (None, None, None) => words::camera_is_away(),
+        (None, _, _) => camera_words(visits),
     };
     html! {
         (heading("Đặt từng trang báo cáo", "Put the pages one by one"))

@@ -1,4 +1,4 @@
-"""Tests that meet a real V4L2 camera and real GPIO lines. They load kernel modules, so they run in scripts/vm.sh alone."""
+"""Tests that meet a V4L2 camera, GPIO lines and a TPM2 of the kernel's. They load modules, so they run in scripts/vm.sh alone."""
 
 import os
 
@@ -7,4 +7,4 @@ import pytest
 
 def pytest_sessionstart():
     if "CIC_KIOSK_VM" not in os.environ:
-        pytest.exit("run them with: scripts/vm.sh run .cache/python/bin/python -m pytest tests/device", returncode=4)
+        pytest.exit("run them with: scripts/vm.sh run .cache/http/bin/python -m pytest tests/device", returncode=4)

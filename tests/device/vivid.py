@@ -37,7 +37,8 @@ class Vivid:
         """
         self.size = (width, height)
         self.pixel_format = pixel_format
-        self.timings = f"cvt,width={width},height={height},fps={frames_per_second}"
+        # The other blanking fits usual shapes only.
+        self.timings = f"cvt,width={width},height={height},fps={frames_per_second},reduced-blanking=2"
         self._frame: bytes | None = None
         self._output: Output | None = None
 

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Browser, sync_playwright
 
+from kiosk import PATIENCE
+
 PROGRAM = shutil.which("chromium")
 
 SWITCHES = [
@@ -23,6 +25,6 @@ SWITCHES = [
 @contextmanager
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=PROGRAM, args=SWITCHES)
+        browser = playwright.chromium.launch(executable_path=PROGRAM, args=SWITCHES, timeout=PATIENCE * 1000)
         yield browser
         browser.close()
