@@ -22,6 +22,12 @@ const FILE: &str = "cic-kiosk.mqtt-key";
 
 const SYSTEMD_CREDS: &str = "systemd-creds";
 
+/// How a credential begins that is sealed with a TPM2 (`CRED_AES256_GCM_BY_TPM2_HMAC`), in Base64.
+const BY_TPM2: &[u8] = b"DHzAexF2RZGcSwvqCLwg";
+
+const TPM2_FAILS: &str = "see to the TPM2: clear it in the firmware's setup, and have what systemd \
+    needs for it installed (libtss2-esys, libtss2-mu, libtss2-rc, libtss2-tcti-device)";
+
 /// Below the root: drop-ins of the service that the administrator, or this, made.
 const DROP_IN: &str = "etc/systemd/system/cic-kiosk.service.d/60-claim.conf";
 
@@ -42,12 +48,27 @@ pub enum StoreError {
         /// Why.
         cause: io::Error,
     },
-    /// systemd-creds does not do its work.
-    #[error("systemd-creds cannot {what} the key: {reason}")]
+    /// A new key cannot be sealed.
+    #[error(
+        "systemd-creds cannot seal the key: {reason}; {advice}, or set claim.seal = false, with which \
+         the key is kept in a file"
+    )]
     Seal {
-        /// What it was to do.
-        what: &'static str,
-        /// What it says.
+        /// What to do about it.
+        advice: &'static str,
+        /// What systemd-creds says.
+        reason: String,
+    },
+    /// A sealed key does not open.
+    #[error(
+        "systemd-creds cannot open {}: {reason}; a key opens on the machine that sealed it alone, with \
+         its TPM2 as it was: remove the file and claim again",
+        path.display()
+    )]
+    Open {
+        /// Which file.
+        path: PathBuf,
+        /// What systemd-creds says.
         reason: String,
     },
     /// What is there is no key that can be used.
@@ -79,10 +100,12 @@ impl Store {
     pub fn key(&self) -> Result<(Key, Kept), StoreError> {
         let (plain, sealed) = (self.plain(), self.sealed());
         if self.credentials.is_none() && sealed.exists() {
-            let pem = systemd_creds("open", &["decrypt", "--name", NAME], &sealed, b"")?;
+            let pem = systemd_creds(&["decrypt", "--name", NAME], &sealed, b"")
+                .map_err(|reason| StoreError::Open { path: sealed.clone(), reason })?;
             let key = parse(&sealed, pem)?;
+            let blob = fs::read(&sealed).map_err(|cause| at(&sealed, cause))?;
             self.tell_service()?;
-            return Ok((key, if has_tpm2() { Kept::Tpm2 } else { Kept::Host }));
+            return Ok((key, if blob.starts_with(BY_TPM2) { Kept::Tpm2 } else { Kept::Host }));
         }
         if plain.exists() {
             let pem = fs::read(&plain).map_err(|cause| at(&plain, cause))?;
@@ -97,9 +120,13 @@ impl Store {
             Key::new().map_err(|cause| StoreError::Unusable { path: plain.clone(), cause })?;
         if self.credentials.is_none() && self.seals && can_seal() {
             // A TPM2 that is there and does not work is a fault to see to, and nothing to do without.
-            let (how, kept) = if has_tpm2() { ("tpm2", Kept::Tpm2) } else { ("host", Kept::Host) };
+            let (how, kept, advice) = match has_tpm2() {
+                true => ("tpm2", Kept::Tpm2, TPM2_FAILS),
+                false => ("host", Kept::Host, "see that /var/lib/systemd can be written"),
+            };
             let command = ["encrypt", "--name", NAME, "--with-key", how];
-            let bytes = systemd_creds("seal", &command, Path::new("-"), key.pem().bytes())?;
+            let bytes = systemd_creds(&command, Path::new("-"), key.pem().bytes())
+                .map_err(|reason| StoreError::Seal { reason, advice })?;
             self.write(&sealed, &bytes)?;
             self.tell_service()?;
             return Ok((key, kept));
@@ -153,42 +180,37 @@ fn at(path: &Path, cause: io::Error) -> StoreError {
 }
 
 fn can_seal() -> bool {
-    succeeds(&["--version"])
-}
-
-/// Firmware, driver and libraries are all there.
-fn has_tpm2() -> bool {
-    succeeds(&["has-tpm2", "--quiet"])
-}
-
-fn succeeds(arguments: &[&str]) -> bool {
     let mut command = Command::new(SYSTEMD_CREDS);
-    let command = command.args(arguments).stdin(Stdio::null());
-    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let status = command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
 }
 
-/// Its output, of this file (or `-`) and this input.
-fn systemd_creds(
-    what: &'static str,
-    arguments: &[&str],
-    file: &Path,
-    input: &[u8],
-) -> Result<Vec<u8>, StoreError> {
-    let failed = |reason: String| StoreError::Seal { what, reason };
+/// The kernel has one, and systemd was built for it. Its exit status asks for UEFI's word on it, too,
+/// which most boards do not have.
+fn has_tpm2() -> bool {
+    let mut command = Command::new(SYSTEMD_CREDS);
+    let output = command.arg("has-tpm2").stdin(Stdio::null()).stderr(Stdio::null()).output();
+    output.is_ok_and(|output| {
+        let told = String::from_utf8_lossy(&output.stdout);
+        ["+driver", "+system"].iter().all(|part| told.lines().any(|line| line.trim() == *part))
+    })
+}
+
+/// Its output, of this file (or `-`) and this input; or what it complains of.
+fn systemd_creds(arguments: &[&str], file: &Path, input: &[u8]) -> Result<Vec<u8>, String> {
     let mut command = Command::new(SYSTEMD_CREDS);
     command.args(arguments).arg(file).arg("-");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
+    let mut child = command.spawn().map_err(|error| error.to_string())?;
     if let Some(mut stdin) = child.stdin.take() {
         // A key is smaller than a pipe. What goes wrong here, its end tells.
         let _ = stdin.write_all(input);
     }
-    let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
+    let output = child.wait_with_output().map_err(|error| error.to_string())?;
     if output.status.success() {
         return Ok(output.stdout);
     }
-    Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+    Err(String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; "))
 }
 
 #[cfg(test)]
