@@ -166,7 +166,7 @@ pub struct Decision {
 pub struct Preview {
     /// Counts the looks.
     pub number: u64,
-    /// What there is, or what is missing; none before the first look.
+    /// What there is, or what is missing; none before the first look, nor while the camera is away.
     pub sight: Option<Sight>,
     /// Figures of the paper, where there is any.
     pub quality: Option<Quality>,
@@ -339,6 +339,8 @@ pub async fn keep_at_work(source: &mut impl PageSource, name: Source, port: &mut
                 told = Some(fault.clone());
             }
             port.set(fault.into());
+            // What it saw last is not what there is.
+            port.show(Preview::default());
         }
         let again = sleep_until(Instant::now() + pause);
         tokio::pin!(again);

@@ -158,6 +158,7 @@ impl<D: Device + 'static> PageSource for Camera<D> {
             };
             seen_at = Instant::now();
             if way == Way::Closed {
+                view.forget();
                 port.show(preview);
                 port.set(State::Ready);
                 continue;
@@ -210,6 +211,12 @@ impl View {
     fn insist(&mut self) {
         if let Some(watch) = &mut self.watch {
             watch.insist();
+        }
+    }
+
+    fn forget(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.forget();
         }
     }
 

@@ -177,6 +177,12 @@ impl Watch {
         }
     }
 
+    /// Nothing that lies there has been taken: for whoever only looks, and wants each look's figures.
+    pub fn forget(&mut self) {
+        self.last = None;
+        self.is_last = false;
+    }
+
     /// A person wants the page taken now, whatever the look of it.
     pub fn insist(&mut self) {
         self.insists = true;

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::Deck;
 use super::frame::{Light, Page, Trouble, cell, framed, panel, table};
-use crate::capture::{Preview, Source};
+use crate::capture::{Preview, Sight, Source};
 
 /// Where the picture is.
 pub const PICTURE: &str = "/admin/camera.jpg";
@@ -52,6 +52,9 @@ pub fn content(deck: &Deck, preview: Option<&Preview>) -> Markup {
     let (words, quality) = match preview {
         None if !deck.visits.is_free() => {
             ("A customer is there: the camera is theirs until they are done.".to_owned(), None)
+        }
+        Some(Preview { sight: Some(Sight::Take | Sight::Done), quality, .. }) => {
+            ("The page lies as it must to be taken.".to_owned(), quality.as_ref())
         }
         Some(Preview { sight: Some(sight), quality, .. }) => (sight.to_string(), quality.as_ref()),
         _ => ("Waiting for a look.".to_owned(), None),

@@ -90,9 +90,10 @@ function sight({ vi, en, outline, picture }) {
     if (second.textContent !== en) second.textContent = en;
   }
   const live = document.getElementById("live");
-  if (live && picture) {
-    live.src = picture;
-    live.hidden = false;
+  if (live) {
+    // A camera that is away shows nothing, rather than what it saw last.
+    if (picture) live.src = picture;
+    live.hidden = !picture;
   }
   const points = (outline || []).map(([x, y]) => `${100 * x},${100 * y}`).join(" ");
   document.querySelector("#outline polygon")?.setAttribute("points", points);

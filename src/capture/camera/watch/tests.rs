@@ -436,3 +436,20 @@ fn a_person_may_insist() {
     stage.watch.insist();
     assert_eq!(stage.look(), Sight::Take);
 }
+
+#[test]
+fn whoever_only_looks_sees_the_figures_change_with_the_focus() {
+    let mut stage = Stage::new(Table::Grey, 1);
+    stage.put(0);
+    let seen = |stage: &mut Stage, blur| {
+        (stage.blur, stage.drawn) = (blur, None);
+        (1..8).for_each(|_| {
+            stage.look();
+            stage.watch.forget();
+        });
+        stage.watch.quality().unwrap().sharpness
+    };
+    let sharp = seen(&mut stage, 0.0);
+    assert!(seen(&mut stage, 2.0) < 0.8 * sharp);
+    assert!(seen(&mut stage, 0.0) > 0.9 * sharp);
+}
