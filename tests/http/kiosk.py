@@ -25,7 +25,7 @@ PROGRAM = os.environ.get("CIC_KIOSK", str(ROOT / "target/debug/cic-kiosk"))
 ONNXRUNTIME = os.environ.get("ORT_DYLIB_PATH", str(ROOT / ".cache/onnxruntime/libonnxruntime.so"))
 
 # For what takes a moment, on a machine that builds something else at the same time; or that is emulated.
-PATIENCE = 240.0 if "CIC_KIOSK_VM" in os.environ else 60.0
+PATIENCE = 900.0 if "CIC_KIOSK_VM" in os.environ else 60.0
 
 # What no log may hold: every secret that was handed out or guessed, and this word, which stands in every address and
 # file name that a test sends.
