@@ -25,7 +25,7 @@ from workers import Workers
 COMMANDS = "cic/v1/hn-01/kiosk-1/command/desk/"
 DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 SENDERS = {"desk": ["selftest", "model-update", "model-rollback"]}
-SEED = 20260302
+SEED = int(os.environ.get("UPDATE_SEED", "20260302"))
 
 # Times that an installation is killed, and an update by the service; the bar is 100.
 KILLS = int(os.environ.get("UPDATE_KILLS", "12"))
@@ -231,12 +231,14 @@ class Desk:
 
     def __init__(self, listener):
         self.listener = listener
+        # How long its commands may wait. A kiosk remembers 64 of them until then, and takes no more.
+        self.life = timedelta(hours=1)
 
     def order(self, kind: str, **parameters: object) -> str:
         now = datetime.now(timezone.utc)
         number = int(now.timestamp() * 1000) << 80 | random.getrandbits(80)
         command_id = "".join(DIGITS[number >> 5 * place & 31] for place in reversed(range(26)))
-        at, expires = (it.strftime("%Y-%m-%dT%H:%M:%SZ") for it in (now, now + timedelta(hours=1)))
+        at, expires = (it.strftime("%Y-%m-%dT%H:%M:%SZ") for it in (now, now + self.life))
         message = {"status": "init", "kind": kind, "at": at, "expires": expires, "parameters": parameters}
         self.publish(COMMANDS + command_id, json.dumps(message))
         return command_id
@@ -397,7 +399,7 @@ def test_power_cut_at_any_moment_of_an_update_leaves_a_kiosk_that_reports_and_re
     seen = Counter()
     with shop(tmp_path / "shop", authority, *packages.values()) as server:
         branch, desk = open_kiosk(models={"sources": [server.url], "authorities": str(server.authorities)})
-        kiosk = branch.kiosk
+        kiosk, desk.life = branch.kiosk, timedelta(minutes=2)
         kiosk.start(log_level="debug", TMPDIR=temporary)
         models = until(lambda: presence(branch).get("models"))
 
