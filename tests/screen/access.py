@@ -38,9 +38,13 @@ SPILLED = """() => [...document.querySelectorAll("button, a.button")].filter(it 
     it.scrollWidth > it.clientWidth + 1 || it.scrollHeight > it.clientHeight + 1
 )).map(it => it.outerHTML.slice(0, 120))"""
 
+# What is pressed. Boxes on a paper have their entry in the list instead; what is in sight only when it has the focus is
+# not pressed; a box to tick has its label.
+PRESSED = "button, a:not(svg a):not(.skip), summary, label:has(input), select, textarea, input:not([type=checkbox])"
+
 TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
-# What has the focus, of what a person can give it to: whether anything marks it, and whether anything of it is in sight.
+# What has the focus, of what a person can give it to: whether it is marked, and whether anything of it is in sight.
 FOCUS = """() => {
     const it = document.activeElement;
     if (!it || it.tabIndex < 0 || it === document.body) return null;
@@ -87,10 +91,9 @@ def lost_by_spacing(page: Page) -> list[str]:
 
 
 def too_small(page: Page, least: int) -> list[str]:
-    """Of what can be pressed: what a finger, or a hand that shakes, misses (2.5.8). Boxes on a paper have their entry in the
-    list instead; what is in sight only when it has the focus is not pressed; a box to tick has its label."""
+    """Of what can be pressed: what a finger, or a hand that shakes, misses (2.5.8)."""
     wrong = []
-    for it in page.locator("button, a:not(svg a):not(.skip), summary, label:has(input), select, textarea, input:not([type=checkbox])").all():
+    for it in page.locator(PRESSED).all():
         size = it.bounding_box() if it.is_visible() else None
         if size and min(size["width"], size["height"]) < least:
             wrong.append(f"{it.inner_text()[:40]!r}: {size['width']:.0f} x {size['height']:.0f} pixels")
