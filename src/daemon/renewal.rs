@@ -164,7 +164,9 @@ impl Renewing {
 
     /// What is in use; nothing where nothing is, or it cannot be read, which the publisher says.
     fn own(&self) -> Option<Own> {
-        let dial = self.dial(mqtt::renewed_in(&self.settings.borrow().kiosk.state));
+        // Not borrowed while `dial` borrows, too: who changes settings in between would wait for ever.
+        let renewed = mqtt::renewed_in(&self.settings.borrow().kiosk.state);
+        let dial = self.dial(renewed);
         let chain = dial.chain().ok()??;
         let certificate = Certificate::parse(chain.first()?)?;
         Some(Own { certificate, anchors: dial.anchors() })
