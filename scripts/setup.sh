@@ -130,7 +130,7 @@ deb() {
     want qemu-user-static -- qemu-aarch64-static --version
     install_missing
     venv .cache/http tests/http/requirements.txt
-    .cache/cargo-deb/bin/cargo-deb --version 2>/dev/null | grep -qx "$CARGO_DEB" ||
+    .cache/cargo-deb/bin/cargo-deb --version 2>/dev/null | grep -qw "$CARGO_DEB" ||
         cargo install --locked --quiet --root .cache/cargo-deb --no-default-features --force "cargo-deb@$CARGO_DEB"
 }
 
