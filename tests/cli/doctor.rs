@@ -16,7 +16,7 @@ use crate::kiosk::{Run, bare_kiosk, data, onnxruntime, repository, run};
 const NOBODY: &str = "mqtt://127.0.0.1:1";
 
 /// All checks, in their order: programs go by these names.
-const CHECKS: [&str; 29] = [
+const CHECKS: [&str; 31] = [
     "configuration",
     "kiosk",
     "state",
@@ -41,6 +41,8 @@ const CHECKS: [&str; 29] = [
     "http",
     "http-certificate",
     "submit",
+    "screen",
+    "screen-admins",
     "folder",
     "camera",
     "escl",
@@ -168,7 +170,7 @@ fn kiosk_that_is_well_has_no_fault_and_every_check_keeps_its_name() {
     assert_eq!(examined.named("fault"), [""; 0], "{:#?}", examined.rows);
     let names: Vec<_> = examined.rows.iter().map(|row| &row["check"]).collect();
     assert_eq!(names, CHECKS);
-    for check in ["broker-tls", "mqtt-password", "cloud", "cloud-key", "submit"] {
+    for check in ["broker-tls", "mqtt-password", "cloud", "cloud-key", "submit", "screen"] {
         assert!(examined.named("off").contains(&check), "{check} is not used here");
     }
     let reading = examined.rows.iter().find(|row| row["check"] == "reading").expect("a row");
