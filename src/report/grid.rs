@@ -14,6 +14,8 @@ const ALIKE: f32 = 0.72;
 const SURELY: f32 = 0.9;
 /// So many letters are known as part of a header.
 const PART: usize = 4;
+/// A line of more words is no table's header.
+const MOST_WORDS: usize = 60;
 /// What a line's box has beside its text at each end, in em.
 const BOX_MARGIN: f32 = 0.3;
 /// In a row that is a header by its other cells, so much is enough.
@@ -227,6 +229,9 @@ fn segments(strip: &Strip) -> Vec<Strip> {
 /// The headers of columns that a piece holds: of narrow columns, two can stand so close together that
 /// they were read as one, in any of their lines.
 fn heads<R: Copy + PartialEq>(piece: &Piece, wanted: &Wanted<R>) -> Vec<Piece> {
+    if piece.chars.iter().filter(|c| c.value == ' ').count() >= MOST_WORDS {
+        return vec![piece.clone()];
+    }
     if let Some(parts) = header_parts(piece, wanted) {
         return parts;
     }
@@ -248,17 +253,34 @@ fn heads<R: Copy + PartialEq>(piece: &Piece, wanted: &Wanted<R>) -> Vec<Piece> {
 
 /// The fewest pieces that each are a part of a header, as a line of one is; none where there are none.
 fn header_parts<R>(piece: &Piece, wanted: &Wanted<R>) -> Option<Vec<Piece>> {
-    let known = |piece: &Piece| {
-        piece.key.chars().count() >= PART
-            && wanted.iter().any(|(_, all)| all.iter().any(|wording| wording.contains(&piece.key)))
+    let wordings = || wanted.iter().flat_map(|(_, wordings)| *wordings);
+    let longest = wordings().map(|wording| wording.len()).max()?;
+    let known = |part: &Piece| {
+        part.key.chars().count() >= PART && wordings().any(|wording| wording.contains(&part.key))
     };
-    if known(piece) {
-        return Some(vec![piece.clone()]);
+    let blanks = || piece.chars.iter().enumerate().filter(|(_, c)| c.value == ' ').map(|(i, _)| i);
+    let starts: Vec<usize> = std::iter::once(0).chain(blanks().map(|blank| blank + 1)).collect();
+    let ends: Vec<usize> = blanks().chain([piece.chars.len()]).collect();
+    // What comes from each word on, from the last one: so every part is tried once, however many
+    // ways there are to put them together.
+    let mut fewest: Vec<Option<Vec<Piece>>> = vec![None; starts.len()];
+    fewest.push(Some(Vec::new()));
+    for (word, start) in starts.iter().enumerate().rev() {
+        let parts = ends.iter().enumerate().skip(word).map_while(|(last, end)| {
+            let part = piece.part(*start, *end);
+            part.as_ref().is_none_or(|part| part.key.len() <= longest).then_some((last, part))
+        });
+        let parted = parts.filter_map(|(last, part)| {
+            let part = part.filter(known)?;
+            let rest = fewest.get(last + 1)?.as_ref()?;
+            Some([vec![part], rest.clone()].concat())
+        });
+        let shortest = parted.min_by_key(Vec::len);
+        if let Some(held) = fewest.get_mut(word) {
+            *held = shortest;
+        }
     }
-    let parted = halves(piece).into_iter().filter(|(left, _)| known(left));
-    let parted = parted
-        .filter_map(|(left, right)| Some([vec![left], header_parts(&right, wanted)?].concat()));
-    parted.min_by_key(Vec::len)
+    fewest.into_iter().next()?
 }
 
 /// A piece parted at each of its blanks.
@@ -530,4 +552,32 @@ fn column_of<R: Copy>(piece: &Piece, columns: &Columns<R>) -> Option<R> {
         left = *right;
     }
     best.1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    const WANTED: &Wanted<u8> = &[(0, &["soluonghopdong"]), (1, &["hopdongtindung", "duno"])];
+
+    fn texts_of(text: &str) -> Vec<String> {
+        let piece = &fixture::strip(&[(text, 100.0, 100.0)]).pieces[0];
+        heads(piece, WANTED).into_iter().map(|piece| piece.text).collect()
+    }
+
+    #[test]
+    fn headers_read_as_one_line_are_parted_into_as_few_as_hold_all_words() {
+        assert_eq!(texts_of("Số lượng  hợp đồng tín dụng"), ["Số lượng", "hợp đồng tín dụng"]);
+        assert_eq!(texts_of("Dư nợ Số lượng hợp đồng"), ["Dư nợ", "Số lượng hợp đồng"]);
+        assert_eq!(texts_of("Dư nợ ngày"), ["Dư nợ ngày"]);
+    }
+
+    #[test]
+    fn a_line_that_parts_in_more_ways_than_can_be_counted_is_parted_at_once() {
+        let line = |times| vec!["Hợp đồng"; times].join(" ");
+        assert_eq!(texts_of(&line(MOST_WORDS / 2)).len(), MOST_WORDS / 2);
+        assert_eq!(texts_of(&(line(MOST_WORDS / 2 - 1) + " x y")).len(), 1);
+        assert_eq!(texts_of(&line(50_000)).len(), 1);
+    }
 }
