@@ -10,6 +10,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from kiosk import PATIENCE, PROGRAM
 
+# Comes back to the office behind all that the broker got before it.
+CAUGHT_UP = "office/caught-up"
+
 
 class Office:
     """An operator at a broker, and somebody who knows all that stands there."""
@@ -20,9 +23,10 @@ class Office:
         self.standing: dict[str, bytes] = {}
         # How often something came, by its topic.
         self.heard: dict[str, int] = {}
+        self.caught_up = threading.Event()
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
         subscribed = threading.Event()
-        self.client.on_connect = lambda client, *_: client.subscribe("cic/v1/#", qos=1)
+        self.client.on_connect = lambda client, *_: client.subscribe([("cic/v1/#", 1), (CAUGHT_UP, 1)])
         self.client.on_subscribe = lambda *_: subscribed.set()
         self.client.on_message = self._take
         self.client.connect("127.0.0.1", port)
@@ -34,6 +38,9 @@ class Office:
         self.client.loop_stop()
 
     def _take(self, _client, _data, message):
+        if message.topic == CAUGHT_UP:
+            self.caught_up.set()
+            return
         self.heard[message.topic] = self.heard.get(message.topic, 0) + 1
         if message.payload:
             self.standing[message.topic] = message.payload
@@ -55,7 +62,14 @@ class Office:
         return ended.stdout
 
     def run(self, *arguments: object, **more) -> subprocess.CompletedProcess:
-        return subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=PATIENCE * 2, **more)
+        """Runs a command to its end; what it has heard from the kiosks is known here, too, after that."""
+        ended = subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=PATIENCE * 2, **more)
+        # A broker hands a subscriber everything in the order in which it came.
+        if self.client.is_connected():
+            self.caught_up.clear()
+            self.client.publish(CAUGHT_UP, qos=1)
+            assert self.caught_up.wait(PATIENCE)
+        return ended
 
     def list(self, *arguments: object) -> list[dict]:
         """The kiosks that `list` finds."""
