@@ -17,6 +17,11 @@ const SURROUNDINGS: usize = 24;
 /// Digits and capitals are 0.63 to 0.75 em high in the fonts of such reports, plus blur.
 const HEIGHT: std::ops::Range<f32> = 0.5..0.95;
 
+/// The part of a digit that is dark enough, of what the network all but took for text, is at least so
+/// high, in em: faint or broken type loses its ends.
+const PARTLY: std::ops::Range<f32> = 0.35..HEIGHT.start;
+const LIKELY: f32 = 0.3;
+
 /// From a slim "1" to an amount whose digits run together.
 const WIDTH: std::ops::Range<f32> = 0.08..4.0;
 
@@ -41,6 +46,9 @@ const SUSPICION_ALONE: f32 = 0.15;
 
 /// Spots this close, in em, are characters of one word.
 const WORD: f32 = 0.35;
+
+/// The baseline is this far below a line's middle, in em.
+const BASELINE: f32 = 0.4;
 
 /// What a box extends beyond the ink at both ends, in em.
 const MARGIN: f32 = 0.15;
@@ -67,20 +75,32 @@ pub(super) fn add(picture: &Picture, text: Map, rules: &[Rect], boxes: &mut Vec<
     let (doubtful, sure): (Vec<TextBox>, Vec<TextBox>) = boxes.iter().partition(|line| {
         let rect = line.rect();
         let lone = |em| line.length() < LONE * em && suspicion(&rect) < SURE;
-        rows.em_at(&rect).is_some_and(lone)
+        rows.at(&rect).is_some_and(|(em, _)| lone(em))
             || rows.em_near(&rect).is_some_and(|em| line.height() > MERGED * em)
     });
     let mut taken: Vec<Rect> = sure.iter().map(TextBox::rect).collect();
     taken.extend(rules);
     let mut found: Vec<TextBox> = Vec::new();
-    let em = |ink: &Rect| match rows.em_at(ink) {
-        Some(em) => (suspicion(ink) >= SUSPICION).then_some(em),
-        None => rows.em_near(ink).filter(|_| suspicion(ink) >= SUSPICION_ALONE),
+    let spot = |ink: &Rect| {
+        let suspicion = suspicion(ink);
+        let (em, middle) = match rows.at(ink).filter(|_| suspicion >= SUSPICION) {
+            Some((em, middle)) => (em, Some(middle)),
+            None => (rows.em_near(ink).filter(|_| suspicion >= SUSPICION_ALONE)?, None),
+        };
+        let high = ink.height() / em;
+        match middle {
+            _ if HEIGHT.contains(&high) => Some(Spot { ink: *ink, em }),
+            Some(middle) if suspicion >= LIKELY && PARTLY.contains(&high) => {
+                let (top, bottom) = (middle - 0.3 * em, middle + BASELINE * em);
+                Some(Spot { ink: Rect { top, bottom, ..*ink }, em })
+            }
+            _ => None,
+        }
     };
     let spots = spots(picture, &taken);
     let dashes: Vec<Rect> =
         spots.iter().filter(|ink| ink.height() < THIN * ink.width()).copied().collect();
-    for word in words(spots, em) {
+    for word in words(spots.iter().filter_map(spot)) {
         found.push(word.full_box(rows.slope));
     }
     let covered = |line: &&TextBox| found.iter().any(|lone| meets(&lone.rect(), &line.rect()));
@@ -134,16 +154,16 @@ impl Rows {
         Self { lines, slope: slopes.get(slopes.len() / 2).copied().unwrap_or(0.0) }
     }
 
-    /// Size of the type of the line in whose row a box or spot lies: of several, the one whose
-    /// height fits best.
-    fn em_at(&self, rect: &Rect) -> Option<f32> {
+    /// Size of the type of the line in whose row a box or spot lies, and the row's middle there: of
+    /// several, the one whose height fits best.
+    fn at(&self, rect: &Rect) -> Option<(f32, f32)> {
         let centre = rect.centre();
+        let off = |(em, middle): &(f32, f32)| (middle - centre.y).abs() / em;
         self.lines
             .iter()
-            .map(|&(x, y, em)| ((y + self.slope * (centre.x - x) - centre.y).abs() / em, em))
-            .filter(|(off, _)| *off < SAME_ROW)
-            .min_by(|(a, _), (b, _)| a.total_cmp(b))
-            .map(|(_, em)| em)
+            .map(|&(x, y, em)| (em, y + self.slope * (centre.x - x)))
+            .filter(|row| off(row) < SAME_ROW)
+            .min_by(|a, b| off(a).total_cmp(&off(b)))
     }
 
     /// Size of the type of the nearest line above or below.
@@ -166,25 +186,19 @@ impl Spot {
         let (ink, em) = (&self.ink, self.em);
         let rect = Rect::new(
             ink.left - MARGIN * em,
-            ink.bottom - 1.1 * em,
+            ink.bottom - (EM_PER_BOX / 2.0 + BASELINE) * em,
             ink.right + MARGIN * em,
-            ink.bottom + 0.3 * em,
+            ink.bottom + (EM_PER_BOX / 2.0 - BASELINE) * em,
         );
         let level = TextBox::level(&rect);
         level.with_curve([rect.centre().y, slope * rect.width() / 2.0, 0.0])
     }
 }
 
-/// Spots of a digit's height, joined to words, without those as wide as lines.
-///
-/// `em` is the size of the type where a spot lies, none where it is no text.
-fn words(spots: Vec<Rect>, em: impl Fn(&Rect) -> Option<f32>) -> Vec<Spot> {
+/// Spots joined to words, without those as wide as lines.
+fn words(spots: impl Iterator<Item = Spot>) -> Vec<Spot> {
     let mut words: Vec<Spot> = Vec::new();
-    for ink in spots {
-        let Some(em) = em(&ink) else { continue };
-        if !HEIGHT.contains(&(ink.height() / em)) || ink.width() > WIDTH.end * em {
-            continue;
-        }
+    for Spot { ink, em } in spots.filter(|spot| spot.ink.width() <= WIDTH.end * spot.em) {
         let next_to = |word: &&mut Spot| {
             let apart = ink.left.max(word.ink.left) - ink.right.min(word.ink.right);
             apart < WORD * em && ink.overlap_y(&word.ink) > 0.7 * ink.height()
@@ -325,6 +339,17 @@ mod tests {
         let [_, lone] = &boxes[..] else { panic!("two boxes: {boxes:?}") };
         assert!((lone.top - 83.5).abs() < 0.1 && (lone.bottom - 104.5).abs() < 0.1, "{lone:?}");
         assert!(lone.left < 299.0 && lone.right > 304.0, "{lone:?}");
+    }
+
+    #[test]
+    fn a_part_of_a_digit_that_the_network_suspects_gets_the_box_of_its_row() {
+        let part = Rect::new(300.0, 90.0, 303.0, 96.0);
+        let boxes = |probability| {
+            Scene::new().ink(part).suspect(300, 94, probability).add(&[], vec![line()])
+        };
+        let [_, lone] = boxes(0.5)[..] else { panic!("two boxes") };
+        assert!((lone.top - 83.5).abs() < 0.1 && (lone.bottom - 104.5).abs() < 0.1, "{lone:?}");
+        assert_eq!(boxes(0.2).len(), 1);
     }
 
     #[test]
