@@ -21,11 +21,21 @@ struct Word<'a> {
     piece: &'a Piece,
     start: usize,
     end: usize,
+    /// Where the dash ends that follows it without a blank.
+    dashed: usize,
 }
 
 impl Word<'_> {
     fn text(&self) -> String {
-        let chars = self.piece.chars.get(self.start..self.end).unwrap_or_default();
+        self.between(self.start, self.end)
+    }
+
+    fn dash(&self) -> String {
+        self.between(self.end, self.dashed)
+    }
+
+    fn between(&self, start: usize, end: usize) -> String {
+        let chars = self.piece.chars.get(start..end).unwrap_or_default();
         words::compose(&chars.iter().map(|c| c.value).collect::<String>())
     }
 
@@ -51,11 +61,11 @@ impl Word<'_> {
         while end > start + 1 && is_mark(end) {
             end -= 1;
         }
-        self.end = end;
+        (self.end, self.dashed) = (end, end);
     }
 
     fn confidence(&self) -> f32 {
-        let chars = self.piece.chars.get(self.start..self.end).unwrap_or_default();
+        let chars = self.piece.chars.get(self.start..self.dashed).unwrap_or_default();
         chars.iter().map(|c| c.confidence.clamp(0.0, 1.0)).product()
     }
 }
@@ -88,13 +98,15 @@ pub(super) fn value(pieces: &[Piece], known: &[&'static str], ends: bool) -> Val
 fn words_of(piece: &Piece) -> Vec<Word<'_>> {
     let mut words = Vec::new();
     let mut start = 0;
-    for (index, c) in piece.chars.iter().enumerate() {
-        if c.value == ' ' {
-            words.push(Word { piece, start, end: index });
-            start = index + 1;
+    for end in 0..=piece.chars.len() {
+        if piece.chars.get(end).is_none_or(|c| c.value == ' ') {
+            let word = piece.chars.get(start..end).unwrap_or_default();
+            let dashes = word.iter().rev().take_while(|c| matches!(c.value, '-' | '–')).count();
+            let bare = end - if dashes < word.len() { dashes } else { 0 };
+            words.push(Word { piece, start, end: bare, dashed: end });
+            start = end + 1;
         }
     }
-    words.push(Word { piece, start, end: piece.chars.len() });
     words.retain(|word| word.start < word.end);
     words
 }
@@ -131,12 +143,12 @@ fn completed(read: &[Word], name: &str) -> Option<(String, f32)> {
             // Which of a letter's sizes is printed, the paper alone can say.
             Some(known) if known.to_lowercase() != said.to_lowercase() => {
                 let chance = word.chance_of(known).filter(|chance| *chance >= SUPPORT)?;
-                confidence *= PRIOR * chance / (PRIOR * chance + 1.0);
-                text.push((*known).to_owned());
+                confidence *= 1.0 / (1.0 + 1.0 / (PRIOR * chance));
+                text.push(format!("{known}{}", word.dash()));
             }
             _ => {
                 confidence *= word.confidence();
-                text.push(said);
+                text.push(said + &word.dash());
             }
         }
     }
@@ -190,6 +202,17 @@ mod tests {
         lower.at.bottom += 22.0;
         let upper = piece("Ngân hàng TMCP Ngoại thương", "Ngân hàng TMCP Ngoại thương", 1.0);
         assert_eq!(named(&[lower, upper]).text, "Ngân hàng TMCP Ngoại thương Việt Nam");
+    }
+
+    #[test]
+    fn dash_that_follows_a_name_at_once_stays() {
+        let (read, known) =
+            ("Ngân hàng TMCP Tiên Phong- CN Huế", "Ngân hàng TMCP Tiên Phong- CN Huế");
+        assert_eq!(named(&[piece(read, known, 0.3)]).text, known);
+        let read = "Ngân hàng TMCP Tiên Phonq- CN Huế";
+        let value = named(&[piece(read, known, 0.3)]);
+        assert_eq!(value.text, known);
+        assert!(value.confidence > 0.9 && value.confidence < 1.0);
     }
 
     #[test]
