@@ -142,6 +142,7 @@ fn amount_is_valid(text: &str) -> bool {
 /// The three characters of a missing figure, however they were read.
 fn missing_figure(text: &str) -> Option<String> {
     let bracket = |c: char| matches!(c, '(' | ')' | '{' | '}' | '[' | ']');
+    let text = text.trim_matches(['.', ',', '\'']);
     let mut inner = text.chars().filter(|c| !bracket(*c));
     let bracketed = text.starts_with(bracket) || text.ends_with(bracket);
     let dash = inner.next().is_some_and(|c| !c.is_alphanumeric());
@@ -272,6 +273,8 @@ fn time(text: &str) -> Shaped {
             folded += count + 1;
             clocks += 1;
             fixed.push(colons);
+        } else if is_dash(word) && fixed.last().is_some_and(|last| is_dash(last)) {
+            folded += 1;
         } else {
             fixed.push(word.to_owned());
         }
@@ -420,6 +423,7 @@ mod tests {
     #[test]
     fn missing_figure_survives_misread_brackets() {
         assert_eq!(put(Shape::Amount, "(–)").0, "(-)");
+        assert_eq!(put(Shape::Amount, "(-).").0, "(-)");
         assert_eq!(number("(-)"), None);
     }
 
@@ -463,6 +467,7 @@ mod tests {
         assert!(!put(Shape::Digits(8), "0134800256").2, "a longer number is another one");
         let time = ("09:21:51 - 15/10/2022".to_owned(), 1, true);
         assert_eq!(put(Shape::Time, "09:21:51 - 15/10/2022 -"), time);
+        assert_eq!(put(Shape::Time, "09:21:51 - - 15/10/2022"), time);
         assert_eq!(put(Shape::Time, "07,00:12 16/04/2022").0, "07:00:12 16/04/2022");
     }
 

@@ -400,7 +400,7 @@ fn without_noise(page: &PageText) -> PageText {
 }
 
 /// Digits and what goes with them: never one cell with words, however close they stand.
-fn is_figures(text: &str) -> bool {
+pub(super) fn is_figures(text: &str) -> bool {
     text.chars().any(|c| c.is_ascii_digit()) && !text.chars().any(char::is_alphabetic)
 }
 
@@ -499,6 +499,11 @@ fn is_furniture(text: &str, key: &str) -> bool {
     let plain: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     let address = ["http", "https", "www", "file", "aboutblank"];
     if address.iter().any(|start| key.starts_with(start)) || plain.contains("://") {
+        return true;
+    }
+    // A page's number between dashes, however it was read.
+    let dashed = plain.strip_prefix(['-', '–']).and_then(|rest| rest.strip_suffix(['-', '–']));
+    if dashed.is_some_and(|number| (1..=2).contains(&number.chars().count())) {
         return true;
     }
     let of_pages = |(page, pages)| is_bare_number(page) && is_bare_number(pages);
@@ -604,6 +609,14 @@ mod tests {
     fn last_row_of_a_page_is_no_page_number() {
         let figures = [("7", 100.0, 1340.0), ("01348002", 300.0, 1340.0), ("3", 500.0, 1340.0)];
         assert_eq!(strip(&figures).pieces.len(), 3);
+    }
+
+    #[test]
+    fn number_between_dashes_is_a_pages_however_it_was_read() {
+        for number in ["- 3 -", "- Q -"] {
+            let sheet = [("một", 100.0, 200.0), ("hai", 100.0, 300.0), (number, 480.0, 1360.0)];
+            assert_eq!(said(&strip(&sheet)), ["một", "hai"]);
+        }
     }
 
     #[test]
