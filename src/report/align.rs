@@ -29,7 +29,7 @@ enum Rest {
 /// Cost of a line that belongs nowhere, in em.
 const STRAY: f32 = 2.2;
 /// Cost of an anchor without lines.
-const EMPTY: f32 = 0.6;
+const EMPTY: f32 = 1.2;
 /// Cost of a rule between lines of one cell, or between a cell and its anchor.
 const RULED: f32 = 3.0;
 /// Lines of one cell at most.
@@ -333,6 +333,14 @@ mod tests {
         let found =
             allot(&lines(&[100.0, 200.0]), &anchors(&[100.0, 150.0, 200.0]), 16.0, |_, _| 0);
         assert_eq!(found, [Some(0), Some(2)]);
+    }
+
+    #[test]
+    fn no_row_goes_without_its_cell_to_put_two_lines_nearer_to_another() {
+        // Cells that stand half a line lower than their rows.
+        let lines = lines(&[113.0, 140.0, 168.0]);
+        let found = allot(&lines, &anchors(&[100.0, 129.0, 160.0]), 22.0, |_, _| 0);
+        assert_eq!(found, [Some(0), Some(1), Some(2)]);
     }
 
     #[test]

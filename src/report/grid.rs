@@ -4,7 +4,7 @@
 
 use super::fields::{Wanted, is_note, stacks};
 use super::shapes::Shape;
-use super::strip::{Piece, Strip, rows, text_of};
+use super::strip::{Piece, Strip, is_figures, rows, text_of};
 use super::words;
 use crate::geometry::Rect;
 
@@ -530,7 +530,10 @@ fn parts<R>(piece: &Piece, columns: &Columns<R>) -> Vec<Piece> {
         .iter()
         .map(|(_, edge)| *edge)
         .find(|&edge| piece.at.left + 1.2 * em < edge && edge < piece.at.right - 1.2 * em);
-    match crossing.and_then(|edge| piece.cut(edge, 1.0 * em)) {
+    match crossing
+        .and_then(|edge| piece.cut(edge, 1.0 * em))
+        .or_else(|| figure_parted(piece, columns))
+    {
         Some((left, right)) => {
             let mut all = parts(&left, columns);
             all.extend(parts(&right, columns));
@@ -538,6 +541,18 @@ fn parts<R>(piece: &Piece, columns: &Columns<R>) -> Vec<Piece> {
         }
         None => vec![piece.clone()],
     }
+}
+
+/// Words and the figure before or after them that stands beyond a column's edge, be it by one digit.
+fn figure_parted<R>(piece: &Piece, columns: &Columns<R>) -> Option<(Piece, Piece)> {
+    let mut blanks = piece.chars.iter().enumerate().filter(|(_, c)| c.value == ' ');
+    let (first, last) = (blanks.next(), blanks.next_back());
+    [first, last].into_iter().flatten().find_map(|(blank, _)| {
+        let halves = (piece.part(0, blank)?, piece.part(blank + 1, piece.chars.len())?);
+        let (left, right) = &halves;
+        let edge = columns.iter().any(|(_, edge)| left.x() < *edge && *edge < right.x());
+        (edge && is_figures(&left.text) != is_figures(&right.text)).then_some(halves)
+    })
 }
 
 /// The column that most of a piece stands in.
@@ -571,6 +586,20 @@ mod tests {
         assert_eq!(texts_of("Số lượng  hợp đồng tín dụng"), ["Số lượng", "hợp đồng tín dụng"]);
         assert_eq!(texts_of("Dư nợ Số lượng hợp đồng"), ["Dư nợ", "Số lượng hợp đồng"]);
         assert_eq!(texts_of("Dư nợ ngày"), ["Dư nợ ngày"]);
+    }
+
+    #[test]
+    fn figure_that_was_read_in_one_line_with_words_is_the_next_columns() {
+        let columns: Columns<u8> = vec![(Some(0), 200.0), (Some(1), f32::MAX)];
+        let parts_of = |text: &str, left: f32| -> Vec<String> {
+            let piece = &fixture::strip(&[(text, left, 100.0)]).pieces[0];
+            parts(piece, &columns).into_iter().map(|part| part.text).collect()
+        };
+        assert_eq!(parts_of("mất vốn 6", 134.0), ["mất vốn", "6"]);
+        assert_eq!(parts_of("6 mất vốn", 188.0), ["6", "mất vốn"]);
+        // Words go on, and a figure within its column is a part of them.
+        assert_eq!(parts_of("mất vốn A", 134.0).len(), 1);
+        assert_eq!(parts_of("mất vốn 6", 100.0).len(), 1);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::lexicon;
 use super::schema::{Cell, Debt, Value};
 use super::shapes::{self, Shape};
 use super::strip::{Piece, Strip, rows, text_of};
+use super::sums::{self, Figure, Sum};
 use super::tables::{
     CODE, LENDER, NUMBER, RowsRead, cell, held_by, row_height, single_rows, worded,
 };
@@ -62,7 +63,8 @@ impl Entry {
         let mut amount = cell(&self.amount, Shape::Amount);
         let name = lexicon::value(&self.name, DEBTS, true);
         if self.amount.is_empty() {
-            amount = Value { text: String::new(), ..name.clone() };
+            // Each debt has an amount: this one was not read.
+            amount = Value { text: String::new(), confidence: 0.0, ..name.clone() };
         } else {
             amount.confidence *= if name.text.is_empty() { 0.5 } else { name.confidence };
         }
@@ -150,14 +152,7 @@ fn gridded(mut grid: Grid<Column>) -> RowsRead {
         let total = lenders
             .get(lender)
             .and_then(|row| shapes::number(&cell(row.get(2)?, Shape::Amount).text));
-        let owed: Option<i64> = entries
-            .get(from..to)
-            .unwrap_or_default()
-            .iter()
-            .filter(|entry| !entry.is_group())
-            .map(Entry::number)
-            .sum();
-        if total.is_some() && total == owed { 1.5 } else { 0.0 }
+        belonging(entries.get(from..to).unwrap_or_default(), total)
     };
     let beside = entries.iter().flat_map(|entry| &entry.name).next().map_or(x, Piece::x);
     let held = held_by(strip, x, beside, &debts, &heights, fits);
@@ -168,21 +163,63 @@ fn gridded(mut grid: Grid<Column>) -> RowsRead {
         .enumerate()
         .map(|(index, (row, name))| {
             let pieces = |column: usize| row.get(column).map_or(&[][..], Vec::as_slice);
-            let debts = entries
-                .iter()
-                .zip(&held)
-                .filter(|(_, holder)| **holder == Some(index))
-                .map(|(entry, _)| entry.debt())
-                .collect();
+            let held = entries.iter().zip(&held).filter(|(_, holder)| **holder == Some(index));
+            let entries: Vec<&Entry> = held.map(|(entry, _)| entry).collect();
+            let (debts, total) = owed(&entries, pieces(2));
             vec![
                 Cell::Plain(cell(pieces(1), Shape::Count)),
                 Cell::Plain(cell(pieces(0), Shape::Digits(8))),
                 Cell::Plain(cell(&name, Shape::Lender)),
                 Cell::Debts(debts),
-                Cell::Plain(cell(pieces(2), Shape::Amount)),
+                Cell::Plain(total),
             ]
         })
         .collect()
+}
+
+/// How much speaks for debts being those of a lender who owes this much, in em: they begin with a
+/// term, make up the total, and each term is made up by its groups.
+fn belonging(entries: &[Entry], total: Option<i64>) -> f32 {
+    /// Loss by a group without its term, gain by the total, and by all terms' groups.
+    const HEADLESS: f32 = 3.0;
+    const TOTAL: f32 = 1.5;
+    const GROUPS: f32 = 1.0;
+    let sum = |entries: &[&Entry]| entries.iter().map(|e| e.number()).sum::<Option<i64>>();
+    let terms: Vec<&Entry> = entries.iter().filter(|entry| !entry.is_group()).collect();
+    let is_headless = entries.first().is_some_and(Entry::is_group);
+    let adds_up = total.is_some() && total == sum(&terms);
+    let has_all_groups = adds_up && {
+        let groups: Vec<&Entry> = entries.iter().filter(|entry| entry.is_group()).collect();
+        total == sum(&groups)
+    };
+    f32::from(u8::from(adds_up)) * TOTAL + f32::from(u8::from(has_all_groups)) * GROUPS
+        - f32::from(u8::from(is_headless)) * HEADLESS
+}
+
+/// A lender's debts and their total: all terms add up to it, and a term's groups to the term.
+fn owed(entries: &[&Entry], total: &[Piece]) -> (Vec<Debt>, Value) {
+    let mut debts: Vec<Debt> = entries.iter().map(|entry| entry.debt()).collect();
+    let mut sum = cell(total, Shape::Amount);
+    let groups: Vec<bool> = entries.iter().map(|entry| entry.is_group()).collect();
+    let terms: Vec<usize> =
+        groups.iter().enumerate().filter(|(_, group)| !**group).map(|(at, _)| at).collect();
+    let mut sums: Vec<Sum> = terms
+        .iter()
+        .enumerate()
+        .map(|(t, &term)| {
+            let end = terms.get(t + 1).copied().unwrap_or(debts.len());
+            Sum { total: term, parts: (term + 1..end).collect() }
+        })
+        .filter(|sum| !sum.parts.is_empty())
+        .collect();
+    sums.push(Sum { total: debts.len(), parts: terms });
+    let of_debts = entries.iter().zip(&mut debts);
+    let mut figures: Vec<Figure> = of_debts
+        .map(|(entry, debt)| Figure { pieces: &entry.amount, value: &mut debt.amount })
+        .chain([Figure { pieces: total, value: &mut sum }])
+        .collect();
+    sums::agree(&mut figures, &sums);
+    (debts, sum)
 }
 
 fn entry_height(entry: &Entry) -> f32 {
@@ -238,12 +275,13 @@ struct Block {
 
 impl Block {
     fn row(&self) -> Vec<Cell> {
+        let (debts, total) = owed(&self.entries.iter().collect::<Vec<_>>(), &self.total);
         vec![
             Cell::Plain(cell(&self.number, Shape::Count)),
             Cell::Plain(cell(&self.code, Shape::Digits(8))),
             Cell::Plain(cell(&self.name, Shape::Lender)),
-            Cell::Debts(self.entries.iter().map(Entry::debt).collect()),
-            Cell::Plain(cell(&self.total, Shape::Amount)),
+            Cell::Debts(debts),
+            Cell::Plain(total),
         ]
     }
 
@@ -327,16 +365,17 @@ fn blocks(strip: &Strip) -> RowsRead {
                 block.total = amount;
             }
             in_head = false;
+        } else if words::begins_with(&first.key, "ngaybaocao") || is_column_head(&row) {
+            in_head = false;
         } else if begins_debt(first) {
             in_head = false;
             last_name = first.y();
             block.entries.push(Entry { name: vec![(*first).clone()], amount });
-        } else if words::begins_with(&first.key, "ngaybaocao") || is_column_head(&row) {
-            in_head = false;
         } else if in_head {
             block.head(first, false);
         } else if let Some(entry) = block.entries.last_mut()
             && first.y() - last_name < 2.2 * em
+            && entry.name.iter().any(|name| name.at.overlap_x(&first.at) > 0.0)
             && !Shape::Amount.resembles(&first.text)
         {
             last_name = first.y();
@@ -367,6 +406,7 @@ fn blocks(strip: &Strip) -> RowsRead {
 fn is_column_head(row: &[&Piece]) -> bool {
     const HEADS: &[&str] = &["chitieu", "vnd", "usd", "sotien", "loaiduno", "sotienvnd"];
     row.iter().all(|piece| words::best(&piece.key, HEADS) > 0.7)
+        || row.iter().any(|piece| words::similarity(&piece.key, "chitieu") > 0.8)
 }
 
 #[cfg(test)]
@@ -492,6 +532,72 @@ mod tests {
             [
                 "1 | 01348002 | Quân đội | Dư nợ cho vay trung hạn=102; Dư nợ đủ tiêu chuẩn=102 | 102"
             ]
+        );
+    }
+
+    #[test]
+    fn debts_belong_to_the_lender_whose_total_they_and_their_groups_make_up() {
+        // The second lender stands nearer to the last two debts of the first.
+        let body = [
+            ("1", 40.0, 130.0),
+            ("01348002", 85.0, 130.0),
+            ("Quân đội", 200.0, 130.0),
+            ("59", 890.0, 130.0),
+            ("Dư nợ cho vay ngắn hạn", 500.0, 130.0),
+            ("59", 760.0, 130.0),
+            ("- Dư nợ cần chú ý", 500.0, 155.0),
+            ("31", 760.0, 155.0),
+            ("- Dư nợ dưới tiêu chuẩn", 500.0, 180.0),
+            ("9", 760.0, 180.0),
+            ("- Dư nợ nghi ngờ", 500.0, 205.0),
+            ("19", 760.0, 205.0),
+            ("Dư nợ cho vay khác", 500.0, 230.0),
+            ("8", 760.0, 230.0),
+            ("- Dư nợ nghi ngờ", 500.0, 255.0),
+            ("8", 760.0, 255.0),
+            ("2", 40.0, 205.0),
+            ("79321001", 85.0, 205.0),
+            ("Sài Gòn", 200.0, 205.0),
+            ("8", 890.0, 205.0),
+        ];
+        let rows = loans(&strip(&[&HEADER[..], &body].concat()));
+        let debts = "Dư nợ cho vay ngắn hạn=59; Dư nợ cần chú ý=31; Dư nợ dưới tiêu chuẩn=9; Dư nợ nghi ngờ=19";
+        assert_eq!(
+            printed(&rows),
+            [
+                format!("1 | 01348002 | Quân đội | {debts} | 59"),
+                "2 | 79321001 | Sài Gòn | Dư nợ cho vay khác=8; Dư nợ nghi ngờ=8 | 8".to_owned(),
+            ]
+        );
+    }
+
+    #[test]
+    fn debt_without_its_amount_is_not_sure() {
+        let body = [
+            ("1. Ngân hàng TMCP Quân đội (01311001)", 60.0, 100.0),
+            ("Dư nợ cho vay khác", 60.0, 130.0),
+            ("Tổng cộng", 60.0, 160.0),
+            ("5", 700.0, 160.0),
+        ];
+        let rows = loans(&strip(&body));
+        assert_eq!(rows[0][3].confidence(), Some(0.0));
+    }
+
+    #[test]
+    fn head_of_a_blocks_columns_and_marks_beside_its_debts_are_no_names() {
+        let body = [
+            ("1. Ngân hàng TMCP Quân đội (01311001)", 60.0, 100.0),
+            ("- Chỉ tiêu", 200.0, 130.0),
+            ("uô VND", 600.0, 130.0),
+            ("Dư nợ cho vay khác", 60.0, 160.0),
+            ("5", 700.0, 160.0),
+            ("JD Qi UC", 800.0, 175.0),
+            ("Tổng cộng", 60.0, 190.0),
+            ("5", 700.0, 190.0),
+        ];
+        assert_eq!(
+            printed(&loans(&strip(&body))),
+            ["1 | 01311001 | Ngân hàng TMCP Quân đội | Dư nợ cho vay khác=5 | 5"]
         );
     }
 

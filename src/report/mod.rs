@@ -25,6 +25,7 @@ pub mod schema;
 mod sections;
 mod shapes;
 mod strip;
+mod sums;
 mod tables;
 mod words;
 

@@ -145,6 +145,9 @@ pub(super) const TITLES: &[&str] = &[
     "baocaothongtintindung",
 ];
 
+/// Who signs at the end, in a row of their own.
+const SIGNERS: &[&str] = &["nguoilap", "nguoilapbieu", "nguoikiemsoat", "kiemsoat", "giamdoc"];
+
 /// A heading must resemble its wording at least so much: two letters in eleven may be misread.
 const ALIKE: f32 = 0.82;
 
@@ -300,6 +303,9 @@ fn marks(strip: &Strip) -> Vec<Found> {
 fn mark_of(row: &[&Piece], below: Option<&[&Piece]>, margin: f32) -> Option<(Mark, usize)> {
     let first = row.first()?;
     let last = row.last()?;
+    if row.iter().all(|piece| words::best(&piece.key, SIGNERS) > 0.85) {
+        return Some((Mark::Heading(Kind::Other), 1));
+    }
     let centred = ((first.at.left + last.at.right) / 2.0 - 500.0).abs() < 60.0;
     if first.at.left > margin + 5.0 * first.em() && !centred {
         return None;

@@ -10,7 +10,9 @@ use super::lenders;
 use super::schema::{Cell, Value};
 use super::shapes::{self, Shape};
 use super::strip::{Piece, Strip, median, rows, value_of};
+use super::sums::{self, Figure, Sum};
 use super::words;
+use crate::text::Char;
 
 /// Share of the confidence that stays where a lender is told by nothing but its nearness.
 const NEAREST: f32 = 0.5;
@@ -137,7 +139,7 @@ const VAMC: &Wanted<Column> = &[
 /// A cell's value in its shape.
 pub(super) fn cell(pieces: &[Piece], shape: Shape) -> Value {
     if shape == Shape::Lender {
-        return lenders::value(pieces);
+        return lenders::value(&bare(pieces));
     }
     let mut value = value_of(&pieces.iter().collect::<Vec<_>>());
     let read = shape.put(&value.text);
@@ -154,6 +156,46 @@ pub(super) fn cell(pieces: &[Piece], shape: Shape) -> Value {
     // A look-alike that had to be read as a digit was not read well.
     value.confidence *= 0.8_f32.powi(read.folded as i32);
     value
+}
+
+/// The pieces of a name, without the marks before and after it: what is no letter, digit or bracket
+/// begins or ends no name, and a letter alone that the reader itself doubts doesn't either.
+fn bare(pieces: &[Piece]) -> Vec<Piece> {
+    const DOUBTED: f32 = 0.7;
+    let is_mark = |c: &Char| !c.value.is_alphanumeric() && !matches!(c.value, '(' | ')');
+    let is_alone = |c: Option<&Char>| c.is_none_or(|c| c.value == ' ');
+    let marks = |chars: &mut dyn Iterator<Item = &Char>| -> usize {
+        let mut chars = chars.peekable();
+        let mut marks = 0;
+        while let Some(c) = chars.next() {
+            let is_stray = c.confidence < DOUBTED && is_alone(chars.peek().copied()) && marks == 0;
+            if !is_mark(c) && !is_stray {
+                break;
+            }
+            marks += 1;
+        }
+        marks
+    };
+    let mut sorted: Vec<Piece> = pieces.to_vec();
+    sorted.sort_by(|a, b| a.y().total_cmp(&b.y()));
+    let mut name: Vec<Piece> = rows(&sorted).into_iter().flatten().cloned().collect();
+    while let Some(first) = name.first() {
+        match first.part(marks(&mut first.chars.iter()), first.chars.len()) {
+            Some(rest) => {
+                name[0] = rest;
+                break;
+            }
+            None => drop(name.remove(0)),
+        }
+    }
+    while let Some(last) = name.pop() {
+        let end = last.chars.len() - marks(&mut last.chars.iter().rev());
+        if let Some(rest) = last.part(0, end) {
+            name.push(rest);
+            break;
+        }
+    }
+    name
 }
 
 fn line_height(line: &[Piece]) -> f32 {
@@ -225,10 +267,19 @@ fn plain(pieces: &[Piece], shape: Shape) -> Cell {
 
 /// `outstanding_loans`.
 pub(super) fn months(strip: &Strip) -> RowsRead {
-    month_rows(strip)
-        .iter()
-        .map(|row| row.iter().skip(1).map(|pieces| plain(pieces, Shape::Amount)).collect())
-        .collect()
+    let read = |row: &Vec<Vec<Piece>>| {
+        let pieces = row.get(1..).unwrap_or_default();
+        let mut values: Vec<Value> =
+            pieces.iter().map(|pieces| cell(pieces, Shape::Amount)).collect();
+        let mut figures: Vec<Figure> = pieces
+            .iter()
+            .zip(&mut values)
+            .map(|(pieces, value)| Figure { pieces, value })
+            .collect();
+        sums::agree(&mut figures, &[Sum { total: 2, parts: vec![0, 1] }]);
+        values.into_iter().map(Cell::Plain).collect()
+    };
+    month_rows(strip).iter().map(read).collect()
 }
 
 /// The months that the rows of `outstanding_loans` stand for, as printed; empty where none was read.
@@ -320,7 +371,7 @@ pub(super) fn look_ups(strip: &Strip) -> RowsRead {
             let pieces = |column: usize| row.get(column).map_or(&[][..], Vec::as_slice);
             vec![
                 plain(pieces(0), Shape::Digits(8)),
-                plain(&product, Shape::Words),
+                plain(&bare(&product), Shape::Words),
                 plain(pieces(1), Shape::Date),
             ]
         })
@@ -726,6 +777,77 @@ mod tests {
                 ["01309001", "Thông tin quan hệ tín dụng", "25/03/2025"]
             ]
         );
+    }
+
+    /// The products of look-ups in rows of their own, the lines of one that is misread with doubt
+    /// in its last letter.
+    fn products(lines: &[(&str, f32, f32)]) -> Vec<String> {
+        let header = [
+            ("Mã TCTD", 100.0, 100.0),
+            ("Sản phẩm", 300.0, 100.0),
+            ("Ngày tra cứu", 700.0, 100.0),
+            ("01661001", 100.0, 130.0),
+            ("22/09/2025", 700.0, 130.0),
+        ];
+        let mut sheet = page(0, &[&header[..], lines].concat());
+        if let Some(last) = sheet.lines.last_mut().and_then(|line| line.chars.last_mut()) {
+            last.confidence = 0.5;
+        }
+        let rows = look_ups(&Strip::of(&[sheet]));
+        texts(&rows).iter().map(|row| row[1].to_owned()).collect()
+    }
+
+    #[test]
+    fn marks_around_a_product_are_none_of_it() {
+        assert_eq!(products(&[("- Vay tiêu dùng ·", 300.0, 130.0)]), ["Vay tiêu dùng"]);
+        assert_eq!(products(&[("Vay tiêu dùng V", 300.0, 130.0)]), ["Vay tiêu dùng"]);
+        assert_eq!(products(&[("Vay tiêu dùng (S11)", 300.0, 130.0)]), ["Vay tiêu dùng (S11)"]);
+        assert_eq!(products(&[("K11.1", 300.0, 130.0)]), ["K11.1"]);
+        assert_eq!(products(&[(". :", 300.0, 130.0)]), [""]);
+    }
+
+    #[test]
+    fn signatures_below_a_table_are_none_of_its_last_row() {
+        let signed = [
+            ("S11A", 300.0, 130.0),
+            ("Người lập", 200.0, 160.0),
+            ("GIÁM ĐỐC", 300.0, 160.0),
+            ("Uông Hà", 300.0, 180.0),
+        ];
+        let sheet = [
+            ("DANH SÁCH TCTD TRA CỨU THÔNG TIN", 60.0, 70.0),
+            ("Mã TCTD", 100.0, 100.0),
+            ("Sản phẩm", 300.0, 100.0),
+            ("Ngày tra cứu", 700.0, 100.0),
+            ("01661001", 100.0, 130.0),
+            ("22/09/2025", 700.0, 130.0),
+        ];
+        let strip = strip(&[&sheet[..], &signed].concat());
+        let sections = crate::report::sections::reports(&strip).remove(0);
+        let rows = look_ups(&sections[0].strip);
+        assert_eq!(texts(&rows), [["01661001", "S11A", "22/09/2025"]]);
+    }
+
+    #[test]
+    fn amount_of_a_month_is_read_again_where_its_sum_says_so() {
+        let mut sheet = page(
+            0,
+            &[
+                ("Tháng", 100.0, 100.0),
+                ("Dư nợ vay", 300.0, 100.0),
+                ("Dư nợ thẻ", 500.0, 100.0),
+                ("Tổng dư nợ", 700.0, 100.0),
+                ("02/2026", 100.0, 130.0),
+                ("13", 320.0, 130.0),
+                ("0", 520.0, 130.0),
+                ("18", 720.0, 130.0),
+            ],
+        );
+        let mut posteriors = crate::posteriors::Posteriors::new(720.0, 8.0);
+        posteriors.push([(Some('1'), 1.0)]);
+        posteriors.push([(Some('8'), 0.8), (Some('3'), 0.2)]);
+        sheet.lines[7].posteriors = Some(std::sync::Arc::new(posteriors));
+        assert_eq!(texts(&months(&Strip::of(&[sheet]))), [["13", "0", "13"]]);
     }
 
     #[test]
