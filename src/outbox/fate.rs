@@ -1,4 +1,5 @@
-//! What became of scans: for a source that keeps its document until that is known.
+//! What became of scans: for a source that keeps its document until that is known, and for a customer
+//! who waits.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Deserialize;
@@ -55,6 +56,17 @@ impl Outbox {
             fates.extend(found.await?);
         }
         Ok(fates)
+    }
+
+    /// Whether a scan's document or its result is a dead letter now.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub async fn is_dead(&self, scan: Ulid) -> Result<bool, OutboxError> {
+        let query = "SELECT EXISTS (SELECT 1 FROM entries WHERE scan_id = ?1 AND state = 'dead')";
+        let scan = scan.to_string();
+        self.read(move |connection| Ok(connection.query_row(query, [scan], |row| row.get(0))?))
+            .await
     }
 }
 

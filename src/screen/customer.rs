@@ -29,7 +29,7 @@ use ulid::Ulid;
 use super::assets::{CUSTOMER, STYLE};
 use super::page::page;
 use super::view::{Level, Reading, Shown};
-use super::visit::{Step, Visit, Visits, WARNING};
+use super::visit::{Sent, Step, Visit, Visits, WARNING};
 use super::words::{self, Words, counted};
 use crate::capture::{Preview, Sight, Source};
 
@@ -231,6 +231,7 @@ async fn show(State(visits): State<Visits>) -> Html<String> {
         Step::Check => "Kiểm tra",
         Step::Sending => "Đang gửi",
         Step::Done => "Xong",
+        Step::Unsent => "Chưa gửi được",
         Step::Sorry => "Xin lỗi",
     };
     let body = html! {
@@ -248,6 +249,7 @@ async fn show(State(visits): State<Visits>) -> Html<String> {
                     Step::Check => (check(&visit)),
                     Step::Sending => (sending()),
                     Step::Done => (done(&visit)),
+                    Step::Unsent => (unsent(&visit)),
                     Step::Sorry => (sorry(&visit)),
                 }
             }
@@ -262,7 +264,7 @@ fn way(step: Step) -> Markup {
     let stations = [
         ("Đồng ý", "Consent", &[Step::Consent, Step::Sorry][..]),
         ("Đặt giấy", "Pages", &[Step::Put, Step::Reading]),
-        ("Kiểm tra", "Check", &[Step::Check, Step::Sending]),
+        ("Kiểm tra", "Check", &[Step::Check, Step::Sending, Step::Unsent]),
         ("Xong", "Done", &[Step::Done]),
     ];
     let at = stations.iter().position(|(_, _, steps)| steps.contains(&step)).unwrap_or_default();
@@ -569,6 +571,18 @@ fn done(visit: &Visit) -> Markup {
                       &format!("{en} is kept safe and encrypted, and will be sent when the connection is back.")))
             }
         }
+        (outside(sent))
+        p.words { (both("Xin nhớ lấy lại giấy tờ.", "Please take your paper with you.")) }
+        nav.actions {
+            (button(visit, "cancel", "main", "Kết thúc", "Finish"))
+            @if !visit.stays { (button(visit, "keep", "", "Để tôi đọc thêm", "More time")) }
+        }
+    }
+}
+
+/// What has left the branch.
+fn outside(sent: Sent) -> Markup {
+    html! {
         p {
             @if sent.cloud {
                 (both("Những chỗ chưa rõ có thể đã được gửi đến dịch vụ bên ngoài, như quý khách cho phép.",
@@ -577,7 +591,22 @@ fn done(visit: &Visit) -> Markup {
                 (both("Không có gì được gửi ra ngoài chi nhánh.", "Nothing was sent outside the branch."))
             }
         }
-        p.words { (both("Xin nhớ lấy lại giấy tờ.", "Please take your paper with you.")) }
+    }
+}
+
+fn unsent(visit: &Visit) -> Markup {
+    html! {
+        (heading("Chưa gửi được", "It could not be sent"))
+        p #words .words role="status" {
+            (both("Chi nhánh chưa nhận được kết quả, và máy sẽ không tự gửi lại. Xin gọi nhân viên.",
+                  "The branch has not got the result, and this kiosk will not send it again by itself. Please call the staff."))
+        }
+        p {
+            (both("Hồ sơ được giữ trên máy, đã mã hóa, cho đến khi nhân viên xử lý.",
+                  "It is kept on this machine, encrypted, until the staff have dealt with it."))
+        }
+        @if let Some(sent) = visit.sent { (outside(sent)) }
+        p.words { (both("Xin cầm theo giấy tờ khi gặp nhân viên.", "Please take your paper with you to the staff.")) }
         nav.actions {
             (button(visit, "cancel", "main", "Kết thúc", "Finish"))
             @if !visit.stays { (button(visit, "keep", "", "Để tôi đọc thêm", "More time")) }

@@ -5,6 +5,7 @@
 //!   time is dropped.
 //! - What was captured is read at once and shown. It is sent when the customer says so, and forgotten
 //!   when the customer does, or goes away.
+//! - Nobody is told that something is on its way once it is a dead letter.
 //! - There is one visit at a time, here and not in the browser: all its windows show the same, and an
 //!   action of a page that shows an older one does nothing.
 
@@ -86,6 +87,8 @@ pub enum Step {
     Sending,
     /// It was sent, or will be.
     Done,
+    /// It was to be sent, and will not be: it is a dead letter.
+    Unsent,
     /// It cannot go on.
     Sorry,
 }
@@ -100,6 +103,7 @@ impl Step {
             Self::Check => "check",
             Self::Sending => "sending",
             Self::Done => "done",
+            Self::Unsent => "unsent",
             Self::Sorry => "sorry",
         }
     }
@@ -128,13 +132,15 @@ pub struct Visit {
     pub ends_at: Instant,
     /// Somebody wants to read a page that would go by itself.
     pub stays: bool,
-    /// At the end: pages that were sent, and whether they have to wait for the broker.
+    /// At the end: what was sent, or should have been.
     pub sent: Option<Sent>,
 }
 
 /// What came of a visit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sent {
+    /// Which scan.
+    pub scan: Ulid,
     /// Pages.
     pub pages: usize,
     /// Values that were read of them.
@@ -177,7 +183,7 @@ impl Visit {
 
     /// Whether nothing more comes of it.
     fn is_last(&self) -> bool {
-        matches!(self.step, Step::Done | Step::Sorry)
+        matches!(self.step, Step::Done | Step::Unsent | Step::Sorry)
     }
 
     /// When to ask whether somebody is there; never where there is nothing that goes by itself, or
@@ -186,9 +192,17 @@ impl Visit {
         let may_ask = match self.step {
             Step::Consent | Step::Sending => false,
             Step::Put | Step::Reading | Step::Check => true,
-            Step::Done | Step::Sorry => self.stays,
+            Step::Done | Step::Unsent | Step::Sorry => self.stays,
         };
         may_ask.then(|| self.ends_at.checked_sub(WARNING).unwrap_or(self.ends_at))
+    }
+
+    /// What has left the customer's hands.
+    fn sent_scan(&self) -> Option<Ulid> {
+        match self.step {
+            Step::Sending => self.scan.map(|(scan, _)| scan),
+            _ => self.sent.map(|sent| sent.scan),
+        }
     }
 
     /// Whether all captured pages were read.
@@ -271,9 +285,10 @@ impl Visits {
         }
         visit.revision += 1;
         visit.ends_at = Instant::now()
-            + match visit.step {
-                Step::Done | Step::Sorry if !visit.stays => settings.screen.done_time(),
-                _ => settings.screen.idle_time(),
+            + if visit.is_last() && !visit.stays {
+                settings.screen.done_time()
+            } else {
+                settings.screen.idle_time()
             };
         self.inner.gate.send_if_modified(|gate| {
             let now = if visit.step == Step::Put { Gate::Open(visit.id) } else { Gate::Closed };
@@ -521,31 +536,39 @@ impl Visits {
         }
     }
 
-    /// The scan is done with.
-    fn ended(&self, scan: Ulid) {
-        let connected =
-            self.means().is_some_and(|means| means.link.borrow().connected_since.is_some());
-        let is_done = self.change(None, |visit| {
-            let can = visit.step == Step::Sending && visit.scan.is_some_and(|(its, _)| its == scan);
-            if can {
-                let sent = Sent {
-                    pages: visit.pages.len(),
-                    values: visit.reading.as_ref().map_or(0, |reading| reading.values.len()),
-                    connected,
-                    cloud: visit.agreement.as_ref().is_some_and(|it| it.cloud),
-                };
-                // Nothing of it is left.
-                visit.pages = Vec::new();
-                visit.reading = None;
-                visit.scan = None;
-                visit.sent = Some(sent);
-                visit.step = Step::Done;
-            }
-            can
+    /// What was sent is done with here, or a dead letter later: the customer is told which.
+    async fn settle(&self, scan: Ulid) {
+        let Some(means) = self.means() else { return };
+        let is_dead = means.outbox.is_dead(scan).await.unwrap_or_else(|error| {
+            log::warn!(scan_id:% = scan; "nobody knows whether it is a dead letter: {error}");
+            false
         });
-        if is_done {
-            self.inner.wanted.send_replace(None);
-        }
+        let connected = means.link.borrow().connected_since.is_some();
+        self.change(None, |visit| {
+            if visit.sent_scan() != Some(scan) {
+                return false;
+            }
+            match visit.step {
+                Step::Sending => {
+                    visit.sent = Some(Sent {
+                        scan,
+                        pages: visit.pages.len(),
+                        values: visit.reading.as_ref().map_or(0, |reading| reading.values.len()),
+                        connected,
+                        cloud: visit.agreement.as_ref().is_some_and(|it| it.cloud),
+                    });
+                    // Nothing of it is left.
+                    visit.pages = Vec::new();
+                    visit.reading = None;
+                    visit.scan = None;
+                    self.inner.wanted.send_replace(None);
+                    visit.step = if is_dead { Step::Unsent } else { Step::Done };
+                }
+                Step::Done if is_dead => visit.step = Step::Unsent,
+                _ => return false,
+            }
+            true
+        });
     }
 
     fn read(&self, id: Ulid, reading: Reading) {
@@ -564,7 +587,8 @@ impl Visits {
 
     /// Keeps the time, and hears of what is done with, until it is told to stop.
     pub async fn keep_time(&self, stop: CancellationToken) {
-        let Some(mut ended) = self.means().map(|means| means.ended.subscribe()) else { return };
+        let Some(means) = self.means() else { return };
+        let (mut ended, mut link) = (means.ended.subscribe(), means.link.clone());
         let mut changes = self.changes();
         loop {
             let visit = self.now();
@@ -578,15 +602,20 @@ impl Visits {
             tokio::select! {
                 () = stop.cancelled() => return,
                 changed = changes.changed() => if changed.is_err() { return },
-                scan = ended.recv() => match (scan, visit.scan) {
-                    (Ok(scan), _) => self.ended(scan),
+                scan = ended.recv() => match (scan, self.now().sent_scan()) {
+                    (Ok(scan), Some(its)) if scan == its => self.settle(scan).await,
                     // Too many at once to hear each: its own may have been among them.
-                    (Err(broadcast::error::RecvError::Lagged(_)), Some((scan, _))) => self.ended(scan),
-                    (Err(_), _) => {}
+                    (Err(broadcast::error::RecvError::Lagged(_)), Some(its)) => self.settle(its).await,
+                    _ => {}
                 },
-                () = time_is_up => match (visit.step, visit.scan) {
+                // The broker may have refused a result for good.
+                Ok(()) = link.changed() => match (visit.step, visit.sent_scan()) {
+                    (Step::Done, Some(scan)) => self.settle(scan).await,
+                    _ => {}
+                },
+                () = time_is_up => match (visit.step, visit.sent_scan()) {
                     // It is safe, and will be sent.
-                    (Step::Sending, Some((scan, _))) => self.ended(scan),
+                    (Step::Sending, Some(scan)) => self.settle(scan).await,
                     _ => self.forget(visit.id, Step::Consent),
                 },
             }

@@ -199,6 +199,7 @@ def test_what_is_wrong_with_the_paper_is_told_in_words_and_it_is_not_taken(fault
     if fault == "glare":
         check_outline(visit.page.locator("#outline polygon"))
         until(lambda: shows(desk.live, scene()))
+        assert visit.is_in_sight(visit.page.locator("#count"))
         if os.environ.get("REGENERATE"):
             save_picture(visit.page, IMAGES / "screen-place-camera.png")
 
@@ -218,6 +219,8 @@ def test_page_that_lies_still_is_taken_read_checked_and_sent(desk, visit, capsys
     expect(page.locator("svg .box").first).to_be_visible()
     at = until(lambda: (it := page.evaluate("window.at")).get("boxes") and it)
     assert not desk.listener.results
+    for shown in (desk.live, page.locator(".sheet svg"), page.locator("#count")):
+        assert visit.is_in_sight(shown)
     visit.press("all").at("check")
     assert told(visit.text), "the customer does not see what was read"
     visit.send()

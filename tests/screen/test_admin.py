@@ -333,6 +333,9 @@ def test_doctor_knows_the_screens_address_and_who_may_log_in(open_desk):
     assert examine()["screen-admins"][0] == "warning"
     with socket.create_server(("127.0.0.1", int(place.split(":")[1]))):
         assert examine()["screen"] == ("fault", f"{place} is in use by another program")
+    kiosk.configure(screen={"listen": "127.0.0.1:0"})
+    status, words = examine()["screen"]
+    assert status == "ok" and "another one at each start" in words and ":0" not in words
     kiosk.configure(escl={"enabled": False})
     assert "no device" in examine()["screen"][1]
     kiosk.configure(screen={"enabled": False})

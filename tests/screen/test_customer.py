@@ -149,6 +149,26 @@ def test_broker_that_is_away_delays_the_result_and_the_customer_is_told(desk, sc
     assert desk.answer()["errorCode"] == "0"
 
 
+def test_result_that_will_never_be_sent_is_told_and_the_staff_are_asked_for(open_desk, open_screen):
+    desk = open_desk(mqtt={"max_payload_bytes": 100}, screen={"done_seconds": 600})
+    screen = open_screen(desk).agree().scan(1).press("send").at("unsent")
+    assert "gọi nhân viên" in screen.words and "call the staff" in screen.words
+    assert not told(screen.page.content())
+    screen.look("unsent")
+    assert len(desk.kiosk.dead()) == 1 and not desk.listener.results
+    screen.press("cancel").at("consent")
+
+
+def test_document_that_cannot_be_read_again_to_be_sent_is_told(open_desk, open_screen):
+    desk = open_desk(apart=True, kiosk={"attempts": 1}, http={"reading_seconds": 20}, screen={"done_seconds": 1})
+    screen = open_screen(desk).agree().scan(1)
+    with desk.nothing_is_read():
+        screen.press("send").at("sending").at("unsent")
+    # It goes by itself, as the last page does.
+    screen.at("consent")
+    assert len(desk.kiosk.dead()) == 1 and not desk.listener.results
+
+
 def test_scanner_that_is_away_is_told_in_words(desk, screen):
     screen.agree()
     desk.scanner.unplug()

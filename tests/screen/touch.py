@@ -10,7 +10,7 @@ from typing import NamedTuple
 from urllib.parse import unquote_plus
 
 from PIL import Image
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, expect
+from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, Request, expect
 
 from access import SIZES, barriers
 from kiosk import PATIENCE, ROOT, until
@@ -143,6 +143,11 @@ class Screen:
         height = self.page.viewport_size["height"]
         found = [(it.inner_text(), it.bounding_box()) for it in self.page.locator("button.main:visible").all()]
         return [f"{words!r} is out of sight" for words, it in found if it["y"] + it["height"] > height]
+
+    def is_in_sight(self, shown: Locator) -> bool:
+        """All of it, and not behind the buttons."""
+        it, buttons = shown.bounding_box(), self.page.locator("nav.actions").bounding_box()
+        return it["y"] >= 0 and it["y"] + it["height"] <= buttons["y"]
 
     # What a customer does.
 

@@ -34,6 +34,10 @@ async fn api(http: Http, socket: PathBuf) -> Finding {
 /// Whether an address, which this setting names, is free for a daemon, or is a daemon's own.
 pub async fn listened_on(place: SocketAddr, socket: &Path, setting: &str) -> Finding {
     match TcpListener::bind(place) {
+        Ok(_) if place.port() == 0 => Finding::ok(format!(
+            "{} can be listened on; its port is another one at each start",
+            place.ip()
+        )),
         Ok(_) => Finding::ok(format!("{place} is free: nobody serves it now")),
         // Who answers on the socket holds the address, too.
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => match answers(socket).await {

@@ -13,7 +13,8 @@ function listen() {
   events.addEventListener("picture", (event) => {
     const picture = document.getElementById("picture");
     const number = event.data.trim();
-    if (number) {
+    // One that is still on its way would be given up for the next, and that again: none would ever be there.
+    if (number && picture.complete) {
       picture.src = "/admin/camera.jpg?" + number;
     }
     picture.hidden = !number;

@@ -91,8 +91,9 @@ function sight({ vi, en, outline, picture }) {
   }
   const live = document.getElementById("live");
   if (live) {
-    // A camera that is away shows nothing, rather than what it saw last.
-    if (picture) live.src = picture;
+    // A camera that is away shows nothing, rather than what it saw last. A picture that is still on its way is not
+    // given up for the next: where looks come quickly, none would ever be there.
+    if (picture && live.complete) live.src = picture;
     live.hidden = !picture;
   }
   const points = (outline || []).map(([x, y]) => `${100 * x},${100 * y}`).join(" ");

@@ -19,13 +19,14 @@ const DEVICE: Source = Source::Escl;
 
 struct Fixture {
     visits: Visits,
+    outbox: Outbox,
     orders: mpsc::Receiver<Order>,
     decisions: mpsc::Receiver<Decision>,
     ended: broadcast::Sender<Ulid>,
     link: watch::Sender<LinkState>,
     stop: CancellationToken,
     _folder: tempfile::TempDir,
-    _settings: watch::Sender<Arc<Config>>,
+    settings: watch::Sender<Arc<Config>>,
 }
 
 impl Fixture {
@@ -56,19 +57,22 @@ impl Fixture {
         let link = watch::Sender::new(LinkState::default());
         let ended = broadcast::Sender::new(8);
         let sources = Sources::new(vec![handle]);
-        visits.begin(Means { sources, outbox, link: link.subscribe(), ended: ended.clone() });
+        let means =
+            Means { sources, outbox: outbox.clone(), link: link.subscribe(), ended: ended.clone() };
+        visits.begin(means);
         let stop = CancellationToken::new();
         let (keeper, stopped) = (visits.clone(), stop.clone());
         tokio::spawn(async move { keeper.keep_time(stopped).await });
         Self {
             visits,
+            outbox,
             orders: ordered,
             decisions: decided,
             ended,
             link,
             stop,
             _folder: folder,
-            _settings: settings,
+            settings,
         }
     }
 
@@ -93,6 +97,25 @@ impl Fixture {
         let answer = Answer::success(vec![report], Meta::default());
         let reading = Reading::of(answer, pages, &self.visits.settings().decision);
         self.visits.read(self.visits.now().id, reading);
+    }
+
+    /// A scan with one page that its customer has sent.
+    async fn sent(&mut self) -> Ulid {
+        let id = self.agreed(false).await;
+        let scan = Ulid::new();
+        self.page(scan, 1);
+        self.visits.all_there(scan);
+        self.visits.send(id);
+        assert!(self.decision().await.send.is_some());
+        scan
+    }
+
+    /// The scan is done with, and whoever keeps the time hears of it.
+    async fn ends(&self, scan: Ulid) {
+        while self.ended.receiver_count() == 0 {
+            tokio::task::yield_now().await;
+        }
+        self.ended.send(scan).unwrap();
     }
 
     async fn decision(&mut self) -> Decision {
@@ -147,12 +170,42 @@ async fn what_was_seen_is_sent_with_what_was_agreed_and_then_nothing_is_left() {
     let agreement = decision.send.unwrap();
     assert_eq!((decision.scan, agreement.id, agreement.cloud), (scan, id.to_string(), true));
     fixture.link.send_modify(|link| link.connected_since = Some(Timestamp::now()));
-    fixture.ended.send(scan).unwrap();
+    fixture.ends(scan).await;
     fixture.comes_to(Step::Done).await;
     let visit = fixture.visits.now();
-    assert_eq!(visit.sent, Some(Sent { pages: 1, values: 1, connected: true, cloud: true }));
+    assert_eq!(visit.sent, Some(Sent { scan, pages: 1, values: 1, connected: true, cloud: true }));
     assert!(visit.pages.is_empty() && visit.reading.is_none() && visit.scan.is_none());
     assert!(fixture.visits.inner.wanted.borrow().is_none());
+}
+
+#[tokio::test]
+async fn customer_whose_document_is_a_dead_letter_is_told() {
+    let mut fixture = Fixture::new(|_| {});
+    let scan = fixture.sent().await;
+    let (source, now) = (crate::outbox::Source::Escl, Timestamp::now());
+    fixture.outbox.accept(scan, source, now, b"document".to_vec()).await.unwrap();
+    fixture.outbox.bury_document(scan, "it cannot be read in time").await.unwrap();
+    fixture.ends(scan).await;
+    fixture.comes_to(Step::Unsent).await;
+    let visit = fixture.visits.now();
+    assert!(visit.pages.is_empty() && visit.reading.is_none() && visit.scan.is_none());
+}
+
+#[tokio::test]
+async fn customer_whose_result_the_broker_refuses_for_good_is_told_even_at_the_end() {
+    let mut fixture = Fixture::new(|_| {});
+    let scan = fixture.sent().await;
+    let result = fixture.outbox.put(scan, b"result".to_vec()).await.unwrap();
+    fixture.ends(scan).await;
+    fixture.comes_to(Step::Done).await;
+    // What becomes of others' is nothing to this customer.
+    let other = fixture.outbox.put(Ulid::new(), b"result".to_vec()).await.unwrap();
+    fixture.outbox.bury(other, "it is too large").await.unwrap();
+    fixture.visits.settle(scan).await;
+    assert_eq!(fixture.visits.now().step, Step::Done);
+    fixture.outbox.bury(result, "it is too large").await.unwrap();
+    fixture.link.send_modify(|link| link.buried += 1);
+    fixture.comes_to(Step::Unsent).await;
 }
 
 #[tokio::test]
@@ -200,13 +253,14 @@ async fn starting_over_forgets_the_pages_and_keeps_the_consent() {
 
 #[tokio::test]
 async fn whoever_goes_away_leaves_nothing_behind() {
-    let mut fixture = Fixture::new(|config| {
-        config.screen.idle_seconds = std::num::NonZeroU32::MIN;
-        config.screen.done_seconds = std::num::NonZeroU32::MIN;
-    });
+    let mut fixture = Fixture::new(|_| {});
     let id = fixture.agreed(false).await;
     let scan = Ulid::new();
     fixture.page(scan, 1);
+    // From here on there is nothing to be late with.
+    let mut config = Config::default();
+    config.screen.idle_seconds = std::num::NonZeroU32::MIN;
+    fixture.settings.send_replace(Arc::new(config));
     fixture.visits.all_there(scan);
     let decision = fixture.decision().await;
     assert!(decision.scan == scan && decision.send.is_none());
