@@ -220,6 +220,8 @@ def test_page_that_lies_still_is_taken_read_checked_and_sent(desk, visit, capsys
     at = until(lambda: (it := page.evaluate("window.at")).get("boxes") and it)
     assert not desk.listener.results
     for shown in (desk.live, page.locator(".sheet svg"), page.locator("#count")):
+        # The camera's picture comes with the next look.
+        expect(shown).to_be_visible()
         assert visit.is_in_sight(shown)
     visit.press("all").at("check")
     assert told(visit.text), "the customer does not see what was read"
