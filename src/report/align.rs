@@ -32,6 +32,8 @@ const STRAY: f32 = 2.2;
 const EMPTY: f32 = 1.2;
 /// Cost of a rule between lines of one cell, or between a cell and its anchor.
 const RULED: f32 = 3.0;
+/// A line so many em from an anchor, or a row from its holder, is never one of its own.
+const FAR: f32 = 100.0;
 /// Lines of one cell at most.
 const LINES: usize = 10;
 
@@ -72,10 +74,13 @@ fn allot_one(
                 }
             }
             if j > 0 {
-                for taken in 0..=LINES.min(i) {
+                let anchor = &anchors[j - 1];
+                let far = |line: &Line| (line.y - anchor.middle).abs() > FAR * em;
+                let most = if i > 0 && far(&lines[i - 1]) { 0 } else { LINES.min(i) };
+                for taken in 0..=most {
                     let group = &lines[i - taken..i];
                     let cost = best[i - taken][j - 1].0
-                        + group_cost(group, &anchors[j - 1], em, rest, |y| rules(y, j - 1));
+                        + group_cost(group, anchor, em, rest, |y| rules(y, j - 1));
                     if cost < cell.0 {
                         cell = (cost, taken);
                     }
@@ -256,20 +261,22 @@ fn partition_one(
                 if best[i][j - 1].0 + 2.0 * UNHELD < cell.0 {
                     cell = (best[i][j - 1].0 + 2.0 * UNHELD, 0);
                 }
-                for taken in 1..=i.min(40) {
+                // What rules cost in the rows taken, summed up as they become more.
+                let mut ruled = 0.0;
+                let holder = holders[j - 1];
+                let is_far = i > 0 && (rows[i - 1] - holder).abs() > FAR * em;
+                for taken in 1..=if is_far { 0 } else { i.min(40) } {
                     let from = i - taken;
-                    let holder = holders[j - 1];
                     let at = match rest {
                         Rest::Top => rows[from],
                         Rest::Middle => (rows[from] + rows[i - 1]) / 2.0,
                     };
                     let mut cost = best[from][j - 1].0 + ((at - holder).abs() / em).min(6.0);
-                    for (row, y) in rows.iter().enumerate().take(i).skip(from) {
-                        cost += 2.0 * rules(*y, j - 1).min(2) as f32;
-                        if row > from && parted(row).0 {
-                            cost += RULED;
-                        }
+                    if taken > 1 && parted(from + 1).0 {
+                        ruled += RULED;
                     }
+                    ruled += 2.0 * rules(rows[from], j - 1).min(2) as f32;
+                    cost += ruled;
                     if from > 0 && parted(from).1 {
                         cost += RULED;
                     }
@@ -341,6 +348,25 @@ mod tests {
         let lines = lines(&[113.0, 140.0, 168.0]);
         let found = allot(&lines, &anchors(&[100.0, 129.0, 160.0]), 22.0, |_, _| 0);
         assert_eq!(found, [Some(0), Some(1), Some(2)]);
+    }
+
+    #[test]
+    fn columns_twice_as_long_take_twice_as_much_to_allot() {
+        let asked = std::cell::Cell::new(0);
+        let rules = |_: f32, _: usize| {
+            asked.set(asked.get() + 1);
+            0
+        };
+        let effort = |rows: usize| {
+            let heights: Vec<f32> = (0..rows).map(|i| 30.0 * i as f32).collect();
+            let own: Vec<Option<usize>> = (0..rows).map(Some).collect();
+            asked.set(0);
+            assert_eq!(allot(&lines(&heights), &anchors(&heights), 16.0, rules), own);
+            let none = |_| false;
+            assert_eq!(partition(&heights, &heights, 16.0, none, none, rules, |_, _, _| 0.0), own);
+            asked.get()
+        };
+        assert!(effort(800) < 5 * effort(400) / 2);
     }
 
     #[test]

@@ -11,6 +11,9 @@ pub(super) type Wanted<R> = [(R, &'static [&'static str])];
 /// A label must resemble its wording at least so much.
 const ALIKE: f32 = 0.78;
 
+/// So many columns of labels stand side by side at most.
+const MOST_COLUMNS: usize = 12;
+
 /// A label found on the strip.
 #[derive(Clone, Debug)]
 pub(super) struct Label<R> {
@@ -177,6 +180,7 @@ pub(super) fn beside<R: Copy + PartialEq>(strip: &Strip, found: Labelled<R>) -> 
         }
     }
     lefts.sort_by(f32::total_cmp);
+    lefts.truncate(MOST_COLUMNS);
     for (index, &left) in lefts.iter().enumerate() {
         let end = lefts.get(index + 1).map_or(f32::MAX, |next| next - 0.5 * em);
         let zone = (left - 0.5 * em)..end;

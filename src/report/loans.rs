@@ -148,11 +148,13 @@ fn gridded(mut grid: Grid<Column>) -> RowsRead {
     let heights: Vec<f32> = lenders.iter().map(|row| row_height(row)).collect();
     let debts: Vec<f32> = entries.iter().map(entry_height).collect();
     let x = lenders.iter().flatten().flatten().next().map_or(0.0, |piece| piece.x());
+    let total = |row: &Vec<Vec<Piece>>| shapes::number(&cell(row.get(2)?, Shape::Amount).text);
+    let totals: Vec<Option<i64>> = lenders.iter().map(total).collect();
+    let read: Vec<(bool, Option<i64>)> =
+        entries.iter().map(|entry| (entry.is_group(), entry.number())).collect();
     let fits = |from: usize, to: usize, lender: usize| {
-        let total = lenders
-            .get(lender)
-            .and_then(|row| shapes::number(&cell(row.get(2)?, Shape::Amount).text));
-        belonging(entries.get(from..to).unwrap_or_default(), total)
+        let total = totals.get(lender).copied().flatten();
+        belonging(read.get(from..to).unwrap_or_default(), total)
     };
     let beside = entries.iter().flat_map(|entry| &entry.name).next().map_or(x, Piece::x);
     let held = held_by(strip, x, beside, &debts, &heights, fits);
@@ -178,22 +180,22 @@ fn gridded(mut grid: Grid<Column>) -> RowsRead {
 }
 
 /// How much speaks for debts being those of a lender who owes this much, in em: they begin with a
-/// term, make up the total, and each term is made up by its groups.
-fn belonging(entries: &[Entry], total: Option<i64>) -> f32 {
-    /// Loss by a group without its term, gain by the total, and by all terms' groups.
+/// term, make up the total, and so do the groups under the terms. Of each debt, whether it is a
+/// group, and its amount.
+fn belonging(debts: &[(bool, Option<i64>)], total: Option<i64>) -> f32 {
+    /// Loss by a group without its term, gain by the total, and by that of all groups.
     const HEADLESS: f32 = 3.0;
     const TOTAL: f32 = 1.5;
     const GROUPS: f32 = 1.0;
-    let sum = |entries: &[&Entry]| entries.iter().map(|e| e.number()).sum::<Option<i64>>();
-    let terms: Vec<&Entry> = entries.iter().filter(|entry| !entry.is_group()).collect();
-    let is_headless = entries.first().is_some_and(Entry::is_group);
-    let adds_up = total.is_some() && total == sum(&terms);
-    let has_all_groups = adds_up && {
-        let groups: Vec<&Entry> = entries.iter().filter(|entry| entry.is_group()).collect();
-        total == sum(&groups)
+    let adds_up = |groups: bool| {
+        let amounts = debts.iter().filter(|(group, _)| *group == groups).map(|(_, amount)| *amount);
+        total.is_some() && amounts.sum::<Option<i64>>() == total
     };
-    f32::from(u8::from(adds_up)) * TOTAL + f32::from(u8::from(has_all_groups)) * GROUPS
-        - f32::from(u8::from(is_headless)) * HEADLESS
+    let mut gain = if debts.first().is_some_and(|(group, _)| *group) { -HEADLESS } else { 0.0 };
+    if adds_up(false) {
+        gain += TOTAL + if adds_up(true) { GROUPS } else { 0.0 };
+    }
+    gain
 }
 
 /// A lender's debts and their total: all terms add up to it, and a term's groups to the term.

@@ -5,6 +5,7 @@
 //! the margins. Strip units are thousandths of a page's width.
 
 use std::borrow::Borrow;
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -17,6 +18,13 @@ use crate::text::{Char, Direction, Line, PageText};
 
 /// Width of a page in strip units.
 const WIDTH: f32 = 1000.0;
+
+/// Lines that are read at most: a report of a dozen full pages has fewer, and what takes the square
+/// of their number still takes no more than some seconds.
+const MOST_LINES: usize = 8_000;
+
+/// A line of more letters is not joined with another one.
+const LONGEST: usize = 500;
 
 /// A piece of text: one visual line of one cell, as a rule.
 #[derive(Clone, Debug)]
@@ -137,6 +145,8 @@ pub(super) struct Strip {
     pub seams: Vec<f32>,
     /// How strip coordinates lead back to each page.
     pub frames: Vec<Frame>,
+    /// The usual size of type, once it was asked for.
+    usual: OnceCell<f32>,
 }
 
 /// Where a page lies on the strip.
@@ -194,6 +204,7 @@ impl Strip {
                 .filter(|(line, _)| !furniture.contains_key(&(index, *line)))
                 .map(|(_, line)| line)
                 .filter(|line| !line.chars.is_empty() && line.rect.height() >= 2.0)
+                .take(MOST_LINES.saturating_sub(strip.pieces.len()))
                 .collect();
             let Some(first) = kept.iter().map(|line| line.rect.top).min_by(f32::total_cmp) else {
                 continue;
@@ -282,6 +293,7 @@ impl Strip {
             let em = piece.em();
             let partner = joined.iter_mut().rev().find(|left| {
                 left.page == piece.page
+                    && left.chars.len() < LONGEST
                     && (left.y() - piece.y()).abs() < 0.3 * em
                     && (left.em() - em).abs() < 0.25 * em
                     && (-0.3 * em..0.4 * em).contains(&(piece.at.left - left.at.right))
@@ -326,12 +338,14 @@ impl Strip {
                 .collect(),
             seams: self.seams.iter().filter(|seam| inside(**seam)).copied().collect(),
             frames: self.frames.clone(),
+            usual: OnceCell::new(),
         }
     }
 
     /// The usual size of type.
     pub fn em(&self) -> f32 {
-        median(self.pieces.iter().map(Piece::em)).unwrap_or(16.0)
+        let usual = || median(self.pieces.iter().map(Piece::em)).unwrap_or(16.0);
+        *self.usual.get_or_init(usual)
     }
 
     /// How many rules part two heights at `x`. Rules around a page break say nothing: the border
@@ -603,6 +617,13 @@ mod tests {
         ]);
         assert_eq!(said(&strip), ["một", "hai"]);
         assert_eq!(strip.pieces[1].at.top, strip.pieces[0].at.bottom);
+    }
+
+    #[test]
+    fn of_more_lines_than_a_report_has_the_first_are_read() {
+        let lines: Vec<(&str, f32, f32)> =
+            (0..MOST_LINES + 9).map(|i| ("một", 100.0, 40.0 * i as f32)).collect();
+        assert_eq!(strip(&lines).pieces.len(), MOST_LINES);
     }
 
     #[test]
