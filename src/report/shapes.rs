@@ -122,10 +122,13 @@ pub fn month_parts(text: &str) -> Option<(u32, u32)> {
 
 /// An amount's number; none for "(-)".
 pub fn number(text: &str) -> Option<i64> {
+    /// No debt is larger, and sums of as many as a paper holds stay far from an overflow.
+    const LARGEST: i64 = 1_000_000_000_000_000;
     amount_is_valid(text)
         .then(|| text.chars().filter(char::is_ascii_digit).collect::<String>())?
         .parse()
         .ok()
+        .filter(|number| *number <= LARGEST)
 }
 
 /// Thousands in threes, parted by "," or ".", with no needless zero in front.
@@ -425,6 +428,7 @@ mod tests {
         assert_eq!(put(Shape::Amount, "(–)").0, "(-)");
         assert_eq!(put(Shape::Amount, "(-).").0, "(-)");
         assert_eq!(number("(-)"), None);
+        assert_eq!(number("9,223,372,036,854,775,807"), None);
     }
 
     #[test]
