@@ -19,9 +19,9 @@ use crate::text::{Char, Direction, Line, PageText};
 /// Width of a page in strip units.
 const WIDTH: f32 = 1000.0;
 
-/// Lines that are read at most: a report of a dozen full pages has fewer, and what takes the square
-/// of their number still takes no more than some seconds.
-const MOST_LINES: usize = 8_000;
+/// Lines that are read at most: a report of sixty full pages has fewer, and what takes the square of
+/// their number still takes no more than some seconds.
+const MOST_LINES: usize = 20_000;
 
 /// A line of more letters is not joined with another one.
 const LONGEST: usize = 500;
