@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-pub use camera::{Problem, Sight};
+pub use camera::{Problem, Sight, gate_of_look};
 pub use device::Device;
 pub use folder::HotFolder;
 

@@ -609,9 +609,8 @@ impl Visits {
                     _ => {}
                 },
                 // The broker may have refused a result for good.
-                Ok(()) = link.changed() => match (visit.step, visit.sent_scan()) {
-                    (Step::Done, Some(scan)) => self.settle(scan).await,
-                    _ => {}
+                Ok(()) = link.changed() => if let (Step::Done, Some(scan)) = (visit.step, visit.sent_scan()) {
+                    self.settle(scan).await;
                 },
                 () = time_is_up => match (visit.step, visit.sent_scan()) {
                     // It is safe, and will be sent.

@@ -37,7 +37,7 @@ use super::{Captured, End, Fault, Gate as Way, Order, PageSource, Port, Preview,
 
 pub use self::device::{Found, list};
 pub use self::thread::Counts;
-pub use self::watch::{Problem, Sight};
+pub use self::watch::{Problem, Sight, gate_of_look};
 
 /// How long something must be wrong before a person is asked to mend it: hands that lay down a
 /// paper do that by themselves.

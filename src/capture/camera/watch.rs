@@ -31,6 +31,18 @@ const FURNITURE: Duration = Duration::from_secs(10);
 /// paler.
 const MEASURED_DPI: f32 = 120.0;
 
+/// What the gate demands of a look with these figures. The picture that is taken has more pixels: the
+/// resolution is judged there, and of a look strokes may be less sharp, and paler.
+pub fn gate_of_look(gate: &Gate, look: &Quality) -> Gate {
+    let share = (look.dpi / MEASURED_DPI).min(1.0);
+    Gate {
+        min_dpi: 0.0,
+        min_sharpness: gate.min_sharpness * share,
+        min_contrast: gate.min_contrast * share,
+        ..gate.clone()
+    }
+}
+
 /// What there is on the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sight {
@@ -233,17 +245,9 @@ impl Watch {
         Sight::Take
     }
 
-    /// What the gate would say, as far as a look can tell: the picture that is taken has more
-    /// pixels.
+    /// What the gate would say, as far as a look can tell.
     fn findings(&self, quality: &Quality) -> Vec<Finding> {
-        let share = (quality.dpi / MEASURED_DPI).min(1.0);
-        let gate = Gate {
-            min_dpi: 0.0,
-            min_sharpness: self.gate.min_sharpness * share,
-            min_contrast: self.gate.min_contrast * share,
-            ..self.gate.clone()
-        };
-        gate.judge(quality)
+        gate_of_look(&self.gate, quality).judge(quality)
     }
 
     /// Nothing moves, and no sheet can be made out.

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::Deck;
 use super::frame::{Light, Page, Trouble, cell, framed, panel, table};
-use crate::capture::{Preview, Sight, Source};
+use crate::capture::{Preview, Sight, Source, gate_of_look};
 
 /// Where the picture is.
 pub const PICTURE: &str = "/admin/camera.jpg";
@@ -94,12 +94,12 @@ struct Figure {
     is_good: bool,
 }
 
-/// Figures and what is demanded of them.
+/// Figures of a look, and what is demanded of them.
 pub fn figures(gate: &Gate, quality: Option<&Quality>) -> Markup {
     let Some(quality) = quality else {
         return html! { p.note { "There are figures where paper lies still." } };
     };
-    let rows: Vec<_> = all(gate, quality).iter().map(row).collect();
+    let rows: Vec<_> = all(&gate_of_look(gate, quality), quality).iter().map(row).collect();
     html! {
         (table("Figures of the paper", &["Figure", "", "Is", "Demanded", ""], 0, &rows))
         @if quality.cut_off { p.alert { "The paper runs out of the picture." } }
@@ -146,7 +146,10 @@ fn all(gate: &Gate, is: &Quality) -> Vec<Figure> {
             demanded: "1 is even".to_owned(),
             ..of(("Evenness of the light", is.evenness), share, 1.0, (None, None))
         },
-        of(("Resolution", is.dpi), dpi, 300.0, least(gate.min_dpi)),
+        Figure {
+            demanded: "more in the picture that is taken".to_owned(),
+            ..of(("Resolution", is.dpi), dpi, 300.0, (None, None))
+        },
         of(("Skew", is.skew.abs()), angle, 15.0, most(gate.max_skew)),
     ]
 }
@@ -209,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_are_judged_as_the_gate_judges_them() {
+    fn figures_are_judged_as_the_gate_judges_those_of_a_look() {
         let gate = Gate::default();
         // What just does.
         let good = Quality {
@@ -217,25 +220,30 @@ mod tests {
             brightness: gate.max_brightness,
             contrast: gate.min_contrast,
             glare: gate.max_glare,
-            dpi: gate.min_dpi,
+            dpi: 150.0,
             skew: -gate.max_skew,
             cut: true,
             ..Quality::default()
         };
-        let faults =
-            |quality: &Quality| all(&gate, quality).iter().filter(|it| !it.is_good).count();
+        let faults = |look: &Quality| {
+            let gate = gate_of_look(&gate, look);
+            let bad = all(&gate, look).iter().filter(|it| !it.is_good).count();
+            assert_eq!(bad, gate.judge(look).len(), "{look:?}");
+            bad
+        };
         assert_eq!(faults(&good), 0);
         let [less, more] = [0.9, 1.1];
+        // The picture that is taken has more pixels than a look, and sharper strokes.
+        assert_eq!(faults(&Quality { dpi: 90.0, sharpness: good.sharpness * less, ..good }), 0);
         for bad in [
             Quality { sharpness: good.sharpness * less, ..good },
             Quality { brightness: gate.min_brightness * less, ..good },
             Quality { brightness: good.brightness * more, ..good },
             Quality { contrast: good.contrast * less, ..good },
             Quality { glare: good.glare * more, ..good },
-            Quality { dpi: good.dpi * less, ..good },
             Quality { skew: good.skew * more, ..good },
         ] {
-            assert_eq!((faults(&bad), gate.judge(&bad).len()), (1, 1), "{bad:?}");
+            assert_eq!(faults(&bad), 1, "{bad:?}");
         }
     }
 
