@@ -61,8 +61,9 @@ class Screen:
         self._count_bytes()
 
     def _complain(self, said: ConsoleMessage):
-        # A page's picture may be gone before it was fetched, with what showed it.
-        is_gone = "status of 404" in said.text and "/kiosk/pages/" in said.location["url"]
+        # A page's picture, and what a camera sees, may be gone before it was fetched, with what showed it.
+        pictures = ("/kiosk/pages/", "/kiosk/preview")
+        is_gone = "status of 404" in said.text and any(it in said.location["url"] for it in pictures)
         if said.type in ("error", "warning") and not is_gone:
             self.complaints.append(said.text)
 
