@@ -23,20 +23,41 @@ impl<'a> Grey<'a> {
             sums.iter_mut().for_each(|sum| *sum += 255.0 * fine as f32);
             return;
         }
+        let place = |at: f32| (start.0 + at * step.0 - 0.5, start.1 + at * step.1 - 0.5);
+        let (right, bottom) = ((self.width - 1) as f32, (self.height - 1) as f32);
+        // Where the ends of a line have neighbours to all sides, so has what is between them.
+        let ends = [0.0, (sums.len() * fine).saturating_sub(1) as f32].map(place);
+        let is_inside =
+            ends.iter().all(|(x, y)| (0.0..right).contains(x) && (0.0..bottom).contains(y));
         let mut at = 0.0;
         for sum in sums {
             for _ in 0..fine {
-                *sum += self.sample(start.0 + at * step.0, start.1 + at * step.1);
+                let (x, y) = place(at);
+                *sum += if is_inside { self.within(x, y) } else { self.sample(x, y) };
                 at += 1.0;
             }
         }
     }
 
+    /// The same as [`Self::sample`] for a place between four pixels.
+    #[inline(always)]
+    fn within(&self, x: f32, y: f32) -> f32 {
+        let (left, top) = (x as usize, y as usize);
+        let at = top * self.width + left;
+        let Some(around) = self.pixels.get(at..at + self.width + 2) else { return 0.0 };
+        let level = |at: usize| f32::from(around[at]);
+        let (across, down) = (x - left as f32, y - top as f32);
+        let (corner, beneath) = (level(0), level(self.width));
+        let upper = corner + (level(1) - corner) * across;
+        let lower = beneath + (level(self.width + 1) - beneath) * across;
+        upper + (lower - upper) * down
+    }
+
     /// The level at a place, bilinearly.
     #[inline(always)]
     fn sample(&self, x: f32, y: f32) -> f32 {
-        let x = (x - 0.5).clamp(0.0, (self.width - 1) as f32);
-        let y = (y - 0.5).clamp(0.0, (self.height - 1) as f32);
+        let x = x.clamp(0.0, (self.width - 1) as f32);
+        let y = y.clamp(0.0, (self.height - 1) as f32);
         let (left, top) = (x as usize, y as usize);
         let (across, down) = (x - left as f32, y - top as f32);
         let at = top * self.width + left;
@@ -148,6 +169,19 @@ mod tests {
         let mut sums = [1.0; 2];
         Grey::new(&[0, 10, 20, 30], 4).add_samples((0.5, 0.5), (1.0, 0.0), 2, &mut sums);
         assert_eq!(sums, [11.0, 51.0]);
+    }
+
+    #[test]
+    fn samples_are_the_same_whether_their_line_leaves_the_picture_or_not() {
+        let pixels: Vec<u8> = (0..48).map(|i| (i * 89 % 251) as u8).collect();
+        let picture = Grey::new(&pixels, 8);
+        let mut leaving = [0.0; 9];
+        picture.add_samples((-1.0, 0.8), (1.1, 0.45), 1, &mut leaving);
+        let mut amid = [0.0; 5];
+        picture.add_samples((1.2, 1.7), (1.1, 0.45), 1, &mut amid);
+        for (a, b) in leaving[2..].iter().zip(amid) {
+            assert!((a - b).abs() < 0.001, "{leaving:?} {amid:?}");
+        }
     }
 
     #[test]

@@ -2,23 +2,28 @@
 
 /// Marks the pixels of a grey picture, in rows of `width`, that are darker than `percent` of the
 /// mean of the square around them, which reaches `reach` pixels to each side and ends at the
-/// picture's edge.
-pub fn darker_than_around(grey: &[u8], width: usize, reach: usize, percent: u32) -> Vec<bool> {
+/// picture's edge: those of as many rows as `dark` has, from row `first` on.
+pub fn darker_than_around(
+    grey: &[u8],
+    width: usize,
+    (reach, percent): (usize, u32),
+    first: usize,
+    dark: &mut [bool],
+) {
     let width = width.max(1);
     let height = grey.len() / width;
     let row = |y: usize| grey.chunks_exact(width).nth(y).unwrap_or_default();
-    let mut dark = Vec::with_capacity(width * height);
     // Of each column the sum over the rows around, and of those the sums from the left on.
     let mut columns = vec![0u32; width];
     let mut sums = vec![0u32; width + 1];
-    for y in 0..reach.min(height) {
+    for y in first.saturating_sub(reach)..(first + reach).min(height) {
         add(&mut columns, row(y));
     }
-    for y in 0..height {
+    for (y, dark) in (first..height).zip(dark.chunks_exact_mut(width)) {
         if y + reach < height {
             add(&mut columns, row(y + reach));
         }
-        if y > reach {
+        if y > first && y > reach {
             subtract(&mut columns, row(y - reach - 1));
         }
         let mut sum = 0;
@@ -27,14 +32,13 @@ pub fn darker_than_around(grey: &[u8], width: usize, reach: usize, percent: u32)
             *to = sum;
         }
         let rows = (y + reach + 1).min(height) - y.saturating_sub(reach);
-        let sums = &sums;
-        dark.extend(row(y).iter().enumerate().map(|(x, &level)| {
+        for (x, (dark, &level)) in dark.iter_mut().zip(row(y)).enumerate() {
             let (left, right) = (x.saturating_sub(reach), (x + reach + 1).min(width));
             let total = u64::from(sums[right] - sums[left]);
-            u64::from(level) * (rows * (right - left)) as u64 * 100 < u64::from(percent) * total
-        }));
+            *dark = u64::from(level) * (rows * (right - left)) as u64 * 100
+                < u64::from(percent) * total;
+        }
     }
-    dark
 }
 
 fn add(sums: &mut [u32], row: &[u8]) {
@@ -57,8 +61,10 @@ mod tests {
     fn every_pixel_is_compared_with_the_mean_of_its_square() {
         let (width, height) = (13, 11);
         let grey: Vec<u8> = (0..width * height).map(|i| (i * 97 % 251) as u8).collect();
-        for reach in [0, 2, 5, 40] {
-            let dark = darker_than_around(&grey, width, reach, 85);
+        for (reach, first) in [(0, 0), (2, 0), (5, 0), (40, 0), (2, 1), (2, 7), (5, 6), (40, 10)] {
+            let mut dark = vec![false; width * height];
+            darker_than_around(&grey, width, (reach, 85), 0, &mut dark[..first * width]);
+            darker_than_around(&grey, width, (reach, 85), first, &mut dark[first * width..]);
             for (i, &is_dark) in dark.iter().enumerate() {
                 let (x, y) = (i % width, i / width);
                 let near = (0..grey.len()).filter(|j| {
@@ -73,6 +79,9 @@ mod tests {
 
     #[test]
     fn a_picture_of_nothing_has_no_ink() {
-        assert!(darker_than_around(&[], 0, 3, 85).is_empty());
+        let mut dark = [false];
+        darker_than_around(&[], 0, (3, 85), 0, &mut dark);
+        darker_than_around(&[7], 1, (3, 85), 5, &mut dark);
+        assert_eq!(dark, [false]);
     }
 }

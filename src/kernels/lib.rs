@@ -22,6 +22,6 @@ pub use colour::{luma, red_pixels, without_red};
 pub use grey::{Grey, Span};
 pub use ink::darker_than_around;
 pub use logits::likely;
-pub use shrink::{Channels, Shrink, covered, scale};
+pub use shrink::{Channels, Scale, Shrink, covered};
 pub use skew::{pile, roughness};
 pub use texture::texture;

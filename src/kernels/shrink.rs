@@ -1,5 +1,8 @@
 //! Pictures at another size.
 
+/// As many rows as 16 bits hold the sum of.
+const MOST_ROWS: usize = 257;
+
 /// What of a pixel's channels is averaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channels {
@@ -29,14 +32,14 @@ impl Shrink {
         Self { channels, width, covered }
     }
 
-    /// Writes a row. `rows` are the rows of the larger picture that it covers; `sums` is room for
-    /// its work.
-    pub fn row(&self, rows: &[u8], sums: &mut Vec<u32>, row: &mut [u8]) {
+    /// Writes a row. `rows` are the rows of the larger picture that it covers, of which the first
+    /// 257 count; `sums` is room for its work.
+    pub fn row(&self, rows: &[u8], sums: &mut Vec<u16>, row: &mut [u8]) {
         let of_pixel = if self.channels == Channels::Grey { 1 } else { 3 };
         // Of each byte of a row, whatever channel it is: all channels at once, as they come.
         sums.clear();
         sums.resize(self.width * of_pixel, 0);
-        let lines = rows.chunks_exact(self.width * of_pixel);
+        let lines = rows.chunks_exact(self.width * of_pixel).take(MOST_ROWS);
         let count = lines.len();
         for line in lines {
             match self.channels {
@@ -44,15 +47,20 @@ impl Shrink {
                 Channels::Whiteness => add_least(line, sums),
             }
         }
-        let pixels: &[[u32; 3]] = sums.as_chunks().0;
+        let pixels: &[[u16; 3]] = sums.as_chunks().0;
         for (value, &(left, right)) in row.iter_mut().zip(&self.covered) {
             let sum: u32 = match self.channels {
-                Channels::Grey => sums[left..right].iter().sum(),
+                Channels::Grey => sums[left..right].iter().map(|&sum| u32::from(sum)).sum(),
                 Channels::Luma => {
-                    let luma = |[r, g, b]: &[u32; 3]| (77 * r + 150 * g + 29 * b) >> 8;
+                    let luma = |pixel: &[u16; 3]| {
+                        let [r, g, b] = pixel.map(u32::from);
+                        (77 * r + 150 * g + 29 * b) >> 8
+                    };
                     pixels[left..right].iter().map(luma).sum()
                 }
-                Channels::Whiteness => pixels[left..right].iter().map(|[least, ..]| least).sum(),
+                Channels::Whiteness => {
+                    pixels[left..right].iter().map(|[least, ..]| u32::from(*least)).sum()
+                }
             };
             let area = ((right - left) * count) as u32;
             *value = ((sum + area / 2) / area.max(1)) as u8;
@@ -67,62 +75,62 @@ pub fn covered(index: usize, from: usize, to: usize) -> (usize, usize) {
     (start, ((index + 1) * from / to).max(start + 1).min(from))
 }
 
-fn add(line: &[u8], sums: &mut [u32]) {
+fn add(line: &[u8], sums: &mut [u16]) {
     for (sum, &level) in sums.iter_mut().zip(line) {
-        *sum += u32::from(level);
+        *sum += u16::from(level);
     }
 }
 
 /// Adds to each byte the least of it and the two after it: for every third byte, the least channel
 /// of a pixel. The others are nothing, but to pick them out would take longer.
-fn add_least(line: &[u8], sums: &mut [u32]) {
+fn add_least(line: &[u8], sums: &mut [u16]) {
     let (second, third) = (line.get(1..).unwrap_or_default(), line.get(2..).unwrap_or_default());
     for (((sum, a), b), c) in sums.iter_mut().zip(line).zip(second).zip(third) {
-        *sum += u32::from(*a.min(b).min(c));
+        *sum += u16::from(*a.min(b).min(c));
     }
 }
 
-/// A pixel of the target as a weighted sum of the source's: where they begin, and the end of its
-/// weights among all.
-struct Tap {
-    first: usize,
-    end: usize,
-}
-
-/// Rows or columns of a target.
+/// Pixels of a target as weighted sums of the source's, along rows or columns.
 struct Taps {
-    taps: Vec<Tap>,
+    /// Of each target pixel the first of the source's, and the end of its weights among all.
+    taps: Vec<(usize, usize)>,
     weights: Vec<f32>,
 }
 
-/// Scales a grey picture to another width and height: by averaging the area that each target pixel
-/// covers, pixels in part included, where the target is smaller, bilinearly where it is larger.
-/// Extents are at least one; a source that has no pixels gives white.
-pub fn scale(source: &[u8], from: (usize, usize), to: (usize, usize)) -> Vec<u8> {
-    let to = (to.0.max(1), to.1.max(1));
-    if from == to {
-        return source.to_vec();
+/// Scales a grey picture to another width and height, row by row: by averaging the area that each
+/// target pixel covers, pixels in part included, where the target is smaller, bilinearly where it
+/// is larger.
+pub struct Scale {
+    width: usize,
+    columns: Taps,
+    rows: Taps,
+}
+
+impl Scale {
+    /// From a picture of this width and height to one of another; extents are at least one.
+    pub fn new(from: (usize, usize), to: (usize, usize)) -> Self {
+        let width = from.0.max(1);
+        Self { width, columns: Taps::of(width, to.0), rows: Taps::of(from.1.max(1), to.1) }
     }
-    if from.0 == 0 || source.len() < from.0 * from.1.max(1) {
-        return vec![u8::MAX; to.0 * to.1];
-    }
-    let (columns, rows) = (Taps::of(from.0, to.0), Taps::of(from.1, to.1));
-    let mut out = Vec::with_capacity(to.0 * to.1);
-    // One row of the target at a time: first the rows it covers are summed, then the columns.
-    let mut sums = vec![0.0f32; from.0];
-    for (first, weights) in rows.iter() {
-        sums.fill(0.0);
-        for (line, &weight) in source.chunks_exact(from.0).skip(first).zip(weights) {
+
+    /// Writes row `y`; `sums` is room for its work. What the source lacks is black.
+    pub fn row(&self, source: &[u8], y: usize, sums: &mut Vec<f32>, row: &mut [u8]) {
+        // First the rows that it covers are summed, then the columns.
+        sums.clear();
+        sums.resize(self.width, 0.0);
+        let (first, weights) = self.rows.at(y);
+        for (line, &weight) in source.chunks_exact(self.width).skip(first).zip(weights) {
             for (sum, &pixel) in sums.iter_mut().zip(line) {
                 *sum += f32::from(pixel) * weight;
             }
         }
-        out.extend(columns.iter().map(|(first, weights)| {
-            let covered = sums.iter().skip(first).zip(weights);
-            (covered.map(|(sum, weight)| sum * weight).sum::<f32>() + 0.5) as u8
-        }));
+        for (x, value) in row.iter_mut().enumerate() {
+            let (first, weights) = self.columns.at(x);
+            let covered = sums.get(first..first + weights.len()).unwrap_or_default();
+            let covered = covered.iter().zip(weights).map(|(sum, weight)| sum * weight);
+            *value = (covered.sum::<f32>() + 0.5) as u8;
+        }
     }
-    out
 }
 
 impl Taps {
@@ -151,26 +159,36 @@ impl Taps {
                 }
                 first
             };
-            Tap { first, end: weights.len() }
+            (first, weights.len())
         };
         let taps = (0..to).map(tap).collect();
         Self { taps, weights }
     }
 
-    /// The first pixel of each, and its weights.
-    fn iter(&self) -> impl Iterator<Item = (usize, &[f32])> {
-        let mut start = 0;
-        self.taps.iter().map(move |tap| {
-            let weights = &self.weights[start..tap.end];
-            start = tap.end;
-            (tap.first, weights)
-        })
+    /// The first pixel of a target pixel, and its weights; none beyond the last one.
+    fn at(&self, index: usize) -> (usize, &[f32]) {
+        let start = index.checked_sub(1).map_or(0, |before| self.end(before));
+        let first = self.taps.get(index).map_or(0, |&(first, _)| first);
+        (first, self.weights.get(start..self.end(index)).unwrap_or_default())
+    }
+
+    fn end(&self, index: usize) -> usize {
+        self.taps.get(index).map_or(0, |&(_, end)| end)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn scale(source: &[u8], from: (usize, usize), to: (usize, usize)) -> Vec<u8> {
+        let scale = Scale::new(from, to);
+        let mut scaled = vec![7; to.0 * to.1];
+        for (y, row) in scaled.chunks_exact_mut(to.0).enumerate() {
+            scale.row(source, y, &mut Vec::new(), row);
+        }
+        scaled
+    }
 
     #[test]
     fn shrinking_averages_what_a_pixel_covers() {
@@ -184,6 +202,12 @@ mod tests {
     }
 
     #[test]
+    fn a_picture_of_the_same_size_stays_as_it_is() {
+        let source: Vec<u8> = (0..12).map(|i| i * 20).collect();
+        assert_eq!(scale(&source, (4, 3), (4, 3)), source);
+    }
+
+    #[test]
     fn a_flat_picture_stays_flat_at_any_size() {
         let flat = vec![77; 37 * 53];
         for to in [(1, 1), (10, 90), (200, 7), (37, 53)] {
@@ -192,9 +216,12 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_of_nothing_grows_white() {
-        assert_eq!(scale(&[], (0, 0), (2, 1)), [255, 255]);
-        assert_eq!(scale(&[], (3, 0), (1, 1)), [255]);
+    fn what_a_picture_lacks_is_black() {
+        assert_eq!(scale(&[], (0, 0), (2, 1)), [0, 0]);
+        assert_eq!(scale(&[40], (1, 3), (1, 3)), [40, 0, 0]);
+        let mut row = [7; 2];
+        Scale::new((1, 1), (1, 1)).row(&[40], 1, &mut Vec::new(), &mut row);
+        assert_eq!(row, [0, 0]);
     }
 
     #[test]
@@ -210,5 +237,7 @@ mod tests {
         // Two rows of three.
         assert_eq!(shrunk(Channels::Grey, &[10, 20, 30, 30, 40, 50], 3, 1), [30]);
         assert_eq!(shrunk(Channels::Grey, &[], 3, 2), [0, 0]);
+        // More rows than count.
+        assert_eq!(shrunk(Channels::Grey, &[255; 1000], 2, 1), [255]);
     }
 }

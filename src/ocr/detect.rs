@@ -4,7 +4,9 @@
 //! ends, so that neighbours do not touch. Connected pixels make a core; its centre line, straight
 //! or gently curved, and its height give back the line's full box.
 
+use cic_kernels::Scale;
 use image::GrayImage;
+use rayon::prelude::*;
 
 use super::lone::{self, Picture};
 use super::model::{Model, ModelError};
@@ -224,17 +226,21 @@ impl Input {
         let extent = |side: u32| ((f64::from(side) * short.min(long)).round() as u32).max(1);
         let (to_width, to_height) = (extent(width), extent(height));
         let from = (page.width() as usize, page.height() as usize);
-        let scaled = cic_kernels::scale(page, from, (to_width as usize, to_height as usize));
         let padded = |side: u32| (side as usize).next_multiple_of(MULTIPLE);
         let (columns, rows) = (padded(to_width), padded(to_height));
-        let mut grey = vec![u8::MAX; columns * rows];
-        for (target, line) in
-            grey.chunks_exact_mut(columns).zip(scaled.chunks_exact(to_width as usize))
-        {
-            target[..line.len()].copy_from_slice(line);
-        }
         let shades: [f32; 256] = std::array::from_fn(|level| level as f32 / 255.0);
-        let data = grey.iter().map(|&level| shades[usize::from(level)]).collect();
+        let scaling = Scale::new(from, (to_width as usize, to_height as usize));
+        let mut grey = vec![u8::MAX; columns * rows];
+        let mut data = vec![1.0; columns * rows];
+        let lines = grey.par_chunks_exact_mut(columns).zip(data.par_chunks_exact_mut(columns));
+        // Of a picture without pixels nothing is drawn: it is white.
+        let drawn = if page.is_empty() { 0 } else { to_height as usize };
+        lines.take(drawn).enumerate().for_each_init(Vec::new, |sums, (y, (grey, data))| {
+            scaling.row(page, y, sums, &mut grey[..to_width as usize]);
+            for (value, &level) in data.iter_mut().zip(&*grey) {
+                *value = shades[usize::from(level)];
+            }
+        });
         let scale = (
             STRIDE as f32 * width as f32 / to_width as f32,
             STRIDE as f32 * height as f32 / to_height as f32,

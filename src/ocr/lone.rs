@@ -5,6 +5,8 @@
 //! is plain, though: a dark spot of a digit's size, on the height of a line in the same row, where
 //! the network suspects at least a little text.
 
+use rayon::prelude::*;
+
 use super::detect::{EM_PER_BOX, Map, STRIDE, TextBox};
 use crate::geometry::Rect;
 
@@ -13,6 +15,9 @@ const DARK: u32 = 85;
 
 /// Surroundings reach this many pixels to each side: more than two lines of text.
 const SURROUNDINGS: usize = 24;
+
+/// Rows that are worth a task of their own: many more than the surroundings', which each looks at anew.
+const BAND: usize = 320;
 
 /// Digits and capitals are 0.63 to 0.75 em high in the fonts of such reports, plus blur.
 const HEIGHT: std::ops::Range<f32> = 0.5..0.95;
@@ -214,7 +219,7 @@ fn words(spots: impl Iterator<Item = Spot>) -> Vec<Spot> {
 
 /// Extents, in page pixels, of the dark spots outside of what is taken, from left to right.
 fn spots(picture: &Picture, taken: &[Rect]) -> Vec<Rect> {
-    let mut ink = cic_kernels::darker_than_around(picture.grey, picture.width, SURROUNDINGS, DARK);
+    let mut ink = ink(picture);
     let (scale_x, scale_y) = picture.scale;
     for rect in taken {
         let columns = (rect.left / scale_x).floor().max(0.0) as usize
@@ -238,6 +243,17 @@ fn spots(picture: &Picture, taken: &[Rect]) -> Vec<Rect> {
     }
     found.sort_by(|a, b| a.left.total_cmp(&b.left));
     found
+}
+
+/// Which pixels are darker than their surroundings.
+fn ink(picture: &Picture) -> Vec<bool> {
+    let mut ink = vec![false; picture.grey.len()];
+    let bands = ink.par_chunks_mut(BAND * picture.width.max(1)).enumerate();
+    bands.for_each(|(index, band)| {
+        let what = (SURROUNDINGS, DARK);
+        cic_kernels::darker_than_around(picture.grey, picture.width, what, index * BAND, band);
+    });
+    ink
 }
 
 /// Extents of the 8-connected regions that are set; clears them.
