@@ -13,7 +13,7 @@ from .export import INPUTS, OUTPUTS, VERSION
 SHAPES = {
     "detector": ("[1, 1, H, W] float32, grey, 1 = white, H and W multiples of 32, A4 scaled to 896 px of width",
                  "[1, 3, H/2, W/2] float32 in 0..1: text cores, horizontal rules, vertical rules"),
-    "recogniser": ("[N, 1, 40, W] float32, grey, 1 = white, normalised per line, W a multiple of 32",
+    "recogniser": ("[N, 1, 40, W] float32, grey, 1 = white, normalised per line, W a multiple of 8",
                    "[N, W/4, C] float32 logits, class 0 the CTC blank, class i the i-th character of the alphabet"),
 }
 
@@ -130,7 +130,8 @@ Two small networks that read Vietnamese credit reports (CIC's S11A and its kin) 
   each character. Each step sees about 2.5 em to each side, and there is no language model: what it reads is what it saw.
 
 Only convolutions, ReLU, additions and nearest-neighbour upsampling. fp32 and static int8 (QDQ) of each; int8 pays where
-the processor has int8 dot products.
+the processor has int8 dot products. In the int8 files the first convolution takes eight pixels of a row as channels, and
+upsampling and shuffling pixels are said in other words: the same numbers in less time (`cictrain/arrange.py`).
 
 {sizes}
 

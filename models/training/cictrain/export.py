@@ -1,7 +1,7 @@
 """Trained networks as ONNX files: normalisation folded, free sizes, metadata that the engine checks at load.
 
 detector:   "image" float32 [1, 1, H, W] -> "maps" float32 [1, 3, H / 2, W / 2], H and W multiples of 32
-recogniser: "lines" float32 [N, 1, 40, W] -> "logits" float32 [N, W / 4, C], W a multiple of 32
+recogniser: "lines" float32 [N, 1, 40, W] -> "logits" float32 [N, W / 4, C], W a multiple of 8
 """
 
 import warnings
@@ -14,7 +14,7 @@ from .alphabet import ALPHABET
 from .nets import LINE_HEIGHT, Detector, Recogniser, fuse
 from .schedule import averaged
 
-VERSION = "1.1.0"
+VERSION = "1.1.1"
 OPSET = 17
 IR_VERSION = 8  # ONNX Runtime 1.20, which vendors' boards still ship, reads up to 10
 

@@ -14,6 +14,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from . import lines, pool, train_detector
+from .arrange import arrange
 from .export import INPUTS, finish
 
 
@@ -91,6 +92,7 @@ def quantise(kind: str, source: Path, target: Path, samples: list[np.ndarray], r
             extra_options=recipe.options,
         )
     model = onnx.load(target)
+    arrange(model)
     finish(model, kind)
     onnx.save(model, target)
     return target
