@@ -81,7 +81,8 @@ def engines(constant):
 def padded(widths):
     """The width that the engine pads each line to: as that of its run, as src/ocr/recognise.rs chooses them."""
     step, most, start_cost = map(engines, ("WIDTH_STEP", "COLUMNS_OF_A_RUN", "COLUMNS_TO_START"))
-    rounded = sorted((math.ceil(min(width, engines("WIDEST")) / step) * step for width in widths), reverse=True)
+    least, most_of_line = engines("NARROWEST"), engines("WIDEST")
+    rounded = sorted((max(math.ceil(min(width, most_of_line) / step) * step, least) for width in widths), reverse=True)
     cheapest = [(0, [])]
     for end in range(1, len(rounded) + 1):
         runs = [(start, rounded[start] * (end - start)) for start in range(end)]

@@ -20,7 +20,10 @@ use crate::text::Char;
 pub const HEIGHT: usize = 40;
 
 /// Crops are padded to a multiple of this: few shapes, for which ONNX Runtime keeps memory.
-const WIDTH_STEP: usize = 32;
+const WIDTH_STEP: usize = 16;
+
+/// A lone "1" with less white beside it is overlooked.
+const NARROWEST: usize = 32;
 
 /// A wider line is squeezed.
 const WIDEST: usize = 2048;
@@ -30,7 +33,7 @@ const WIDEST: usize = 2048;
 const COLUMNS_OF_A_RUN: usize = 2048;
 
 /// What a run costs beside its columns, in columns: measured with int8 on x86-64.
-const COLUMNS_TO_START: usize = 200;
+const COLUMNS_TO_START: usize = 40;
 
 /// Pixels per step of the network's output.
 const STRIDE: usize = 4;
@@ -154,7 +157,7 @@ impl Batch {
 /// Each run takes lines that follow each other by width, and is as wide as its widest: whether a
 /// line is better padded or read in another run is found for each number of lines in turn.
 fn batches(lines: &[TextBox]) -> Vec<Batch> {
-    let padded = |line| crop_width(line).next_multiple_of(WIDTH_STEP);
+    let padded = |line| crop_width(line).next_multiple_of(WIDTH_STEP).max(NARROWEST);
     let mut by_width: Vec<(usize, usize)> =
         lines.iter().enumerate().map(|(index, line)| (padded(line), index)).collect();
     by_width.sort_unstable_by(|a, b| b.cmp(a));
@@ -463,9 +466,10 @@ mod tests {
             let lines: Vec<TextBox> = widths.iter().map(line).collect();
             batches(&lines).into_iter().map(|batch| (batch.width, batch.lines)).collect::<Vec<_>>()
         };
-        assert_eq!(batches(&[300.0, 200.0]), [(320, vec![0, 1])]);
-        assert_eq!(batches(&[200.0, 600.0]), [(608, vec![1]), (224, vec![0])]);
-        assert_eq!(batches(&[1200.0, 1100.0]), [(1216, vec![0]), (1120, vec![1])]);
+        assert_eq!(batches(&[300.0, 290.0]), [(304, vec![1, 0])]);
+        assert_eq!(batches(&[9.0, 11.0]), [(NARROWEST, vec![1, 0])]);
+        assert_eq!(batches(&[200.0, 600.0]), [(608, vec![1]), (208, vec![0])]);
+        assert_eq!(batches(&[1200.0, 1100.0]), [(1200, vec![0]), (1104, vec![1])]);
         assert!(batches(&[]).is_empty());
     }
 
