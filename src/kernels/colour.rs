@@ -11,6 +11,15 @@ pub fn luma(rgb: &[u8], grey: &mut [u8]) {
     }
 }
 
+/// Whether every pixel of red, green and blue is a grey one.
+pub fn is_grey(rgb: &[u8]) -> bool {
+    let is_grey = |piece: &[[u8; 3]]| {
+        // Without a branch for each pixel.
+        piece.iter().fold(0, |colour, [r, g, b]| colour | r ^ g | g ^ b) == 0
+    };
+    rgb.as_chunks().0.chunks(1024).all(is_grey)
+}
+
 /// How many pixels are nothing but red ink.
 pub fn red_pixels(rgb: &[u8]) -> usize {
     // Counted in pieces, whose counts fit into few bits: so more of them go through at once.
@@ -69,6 +78,17 @@ mod tests {
         // Half way between a little red and all red.
         let (dark, red) = (of(luma, [148, 100, 100]), 148);
         assert!((dark + 1..red).contains(&of(without_red, [148, 100, 100])));
+    }
+
+    #[test]
+    fn a_single_coloured_pixel_is_found() {
+        let mut rgb = [[7; 3], [255; 3], [0; 3]].repeat(1000).concat();
+        assert!(is_grey(&rgb) && is_grey(&[]));
+        for channel in 0..3 {
+            rgb[5000 + channel] ^= 1;
+            assert!(!is_grey(&rgb), "{channel}");
+            rgb[5000 + channel] ^= 1;
+        }
     }
 
     #[test]

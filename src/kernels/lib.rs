@@ -18,7 +18,7 @@ mod shrink;
 mod skew;
 mod texture;
 
-pub use colour::{luma, red_pixels, without_red};
+pub use colour::{is_grey, luma, red_pixels, without_red};
 pub use grey::{Grey, Span};
 pub use ink::darker_than_around;
 pub use logits::likely;

@@ -230,13 +230,17 @@ impl Input {
         let (columns, rows) = (padded(to_width), padded(to_height));
         let shades: [f32; 256] = std::array::from_fn(|level| level as f32 / 255.0);
         let scaling = Scale::new(from, (to_width as usize, to_height as usize));
-        let mut grey = vec![u8::MAX; columns * rows];
-        let mut data = vec![1.0; columns * rows];
-        let lines = grey.par_chunks_exact_mut(columns).zip(data.par_chunks_exact_mut(columns));
+        // Memory is first touched, which takes a while, where rows are scaled side by side.
+        let mut grey = vec![0; columns * rows];
+        let mut data = vec![0.0; columns * rows];
         // Of a picture without pixels nothing is drawn: it is white.
         let drawn = if page.is_empty() { 0 } else { to_height as usize };
-        lines.take(drawn).enumerate().for_each_init(Vec::new, |sums, (y, (grey, data))| {
-            scaling.row(page, y, sums, &mut grey[..to_width as usize]);
+        let lines = grey.par_chunks_exact_mut(columns).zip(data.par_chunks_exact_mut(columns));
+        lines.enumerate().for_each_init(Vec::new, |sums, (y, (grey, data))| {
+            grey.fill(u8::MAX);
+            if y < drawn {
+                scaling.row(page, y, sums, &mut grey[..to_width as usize]);
+            }
             for (value, &level) in data.iter_mut().zip(&*grey) {
                 *value = shades[usize::from(level)];
             }

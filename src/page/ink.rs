@@ -17,6 +17,16 @@ pub(super) fn grey(picture: &DynamicImage) -> GrayImage {
     }
 }
 
+/// The same picture; where none of its pixels has a colour, in grey, which costs a third.
+pub(super) fn without_needless_colours(picture: DynamicImage) -> DynamicImage {
+    match &picture {
+        DynamicImage::ImageRgb8(rgb) if cic_kernels::is_grey(rgb) => {
+            DynamicImage::ImageLuma8(drawn(rgb, cic_kernels::luma))
+        }
+        _ => picture,
+    }
+}
+
 /// The picture in grey with as little of its red ink as a red light would show; none where there is
 /// hardly any. A stamp over a word fades, what is printed black under it stays.
 pub(super) fn faded(picture: &DynamicImage) -> Option<GrayImage> {
@@ -41,6 +51,15 @@ mod tests {
 
     fn picture(colour: [u8; 3]) -> DynamicImage {
         DynamicImage::ImageRgb8(RgbImage::from_pixel(1, 1, Rgb(colour)))
+    }
+
+    #[test]
+    fn picture_without_colours_becomes_grey_and_keeps_its_levels() {
+        for level in [0, 1, 128, 254, 255] {
+            let grey = without_needless_colours(picture([level; 3]));
+            assert_eq!(grey, DynamicImage::ImageLuma8(GrayImage::from_pixel(1, 1, Luma([level]))));
+        }
+        assert_eq!(without_needless_colours(picture([8, 8, 9])), picture([8, 8, 9]));
     }
 
     #[test]

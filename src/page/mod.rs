@@ -166,7 +166,7 @@ impl fmt::Debug for Page {
 impl Page {
     /// A page to be read from its picture, which is cut to the paper and levelled here.
     pub fn from_picture(index: usize, picture: DynamicImage) -> Self {
-        let straight = straighten(picture);
+        let straight = straighten(ink::without_needless_colours(picture));
         let size = (straight.image.width(), straight.image.height());
         let quality = Quality::measure(&straight.preview, size);
         let quality = Quality {

@@ -325,10 +325,12 @@ fn warp<const N: usize>(
     ground: u8,
 ) -> Vec<u8> {
     let (width, height) = (to.0.max(1) as usize, to.1.max(1) as usize);
-    let mut target = vec![ground; width * height * N];
+    // Memory is first touched, which takes a while, where rows are drawn side by side.
+    let mut target = vec![0; width * height * N];
     let from = from.0 as usize;
     let whole = mapping.to_picture.after(&mapping.turn);
     target.par_chunks_exact_mut(width * N).enumerate().for_each(|(y, row)| {
+        row.fill(ground);
         let y = y as f64 + 0.5;
         let paper = mapping.on_paper(y, width);
         let place = |x: usize| {
