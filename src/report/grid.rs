@@ -3,6 +3,7 @@
 //! header printed again or not.
 
 use super::fields::{Wanted, is_note, stacks};
+use super::grammar;
 use super::shapes::Shape;
 use super::strip::{Piece, Strip, is_figures, rows, text_of};
 use super::words;
@@ -94,8 +95,9 @@ impl<R: Copy + PartialEq> Grid<R> {
         columns.is_some().then_some(Self { strip: body, cells, roles })
     }
 
-    /// The visual lines of a column whose text could have the shape, from top to bottom. Of a
-    /// line with a stray piece beside the value, the value alone.
+    /// The visual lines of a column whose text could have the shape, or of which the reader held
+    /// a text possible that has it, from top to bottom. Of a line with a stray piece beside the
+    /// value, the value alone.
     pub fn column(&self, role: R, shape: Shape) -> Vec<Vec<Piece>> {
         whole(self.lines(role), shape)
             .into_iter()
@@ -119,7 +121,10 @@ impl<R: Copy + PartialEq> Grid<R> {
                 let alone = line.iter().find(|piece| shape.put(&piece.text).valid).cloned();
                 match alone {
                     Some(piece) => Some(vec![piece]),
-                    None => shape.resembles(&text).then_some(line),
+                    None => {
+                        let could_be = || grammar::read_again(&line, shape).is_some();
+                        (shape.resembles(&text) || could_be()).then_some(line)
+                    }
                 }
             })
             .collect()
@@ -571,8 +576,12 @@ fn column_of<R: Copy>(piece: &Piece, columns: &Columns<R>) -> Option<R> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::fixture;
+    use super::super::tables::cell;
     use super::*;
+    use crate::posteriors::Posteriors;
 
     const WANTED: &Wanted<u8> = &[(0, &["soluonghopdong"]), (1, &["hopdongtindung", "duno"])];
 
@@ -600,6 +609,32 @@ mod tests {
         // Words go on, and a figure within its column is a part of them.
         assert_eq!(parts_of("mất vốn A", 134.0).len(), 1);
         assert_eq!(parts_of("mất vốn 6", 100.0).len(), 1);
+    }
+
+    #[test]
+    fn figure_that_was_read_as_something_else_keeps_its_cell_where_the_reader_saw_it_too() {
+        let mut sheet = fixture::page(
+            0,
+            &[
+                ("Số lượng", 100.0, 100.0),
+                ("Dư nợ", 400.0, 100.0),
+                ("5", 100.0, 130.0),
+                ("()", 400.0, 130.0),
+                ("7", 100.0, 160.0),
+                ("()", 400.0, 160.0),
+            ],
+        );
+        let mut posteriors = Posteriors::new(400.0, 8.0);
+        posteriors.push([(Some('('), 0.8), (Some('0'), 0.2)]);
+        posteriors.push([(Some(')'), 0.7), (None, 0.3)]);
+        sheet.lines[3].posteriors = Some(Arc::new(posteriors));
+        let wanted: &Wanted<u8> = &[(0, &["soluong"]), (1, &["duno"])];
+        let grid = Grid::of(&Strip::of(&[sheet]), wanted, 2).unwrap();
+        assert_eq!(grid.column(0, Shape::Amount).len(), 2);
+        // The second one was not seen as anything else.
+        let amounts = grid.column(1, Shape::Amount);
+        assert_eq!(amounts.len(), 1);
+        assert_eq!(cell(&amounts[0], Shape::Amount).text, "0");
     }
 
     #[test]
