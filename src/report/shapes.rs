@@ -4,6 +4,8 @@
 //! the digits they resemble, and counted, so that the confidence can fall. Nothing else about a
 //! value is ever changed.
 
+use unicode_normalization::UnicodeNormalization;
+
 /// What a value of a field or column looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -40,14 +42,14 @@ pub struct Shaped {
     pub valid: bool,
 }
 
-/// The digit that a character resembles.
+/// The digit that a character resembles, a speck above or below it or none.
 fn look_alike(c: char) -> Option<char> {
-    match c {
-        'O' | 'o' | 'Q' | 'Ơ' | 'Ô' | 'ơ' | 'ô' | 'D' => Some('0'),
-        'l' | 'I' | '|' | '!' | '[' | ']' | 'i' | 'ỉ' | 'í' | 'ì' => Some('1'),
+    match c.nfd().next().unwrap_or(c) {
+        'O' | 'o' | 'Q' | 'D' => Some('0'),
+        'l' | 'I' | '|' | '!' | '[' | ']' | 'i' => Some('1'),
         'Z' | 'z' => Some('2'),
         'S' | 's' => Some('5'),
-        'b' => Some('6'),
+        'b' | 'G' => Some('6'),
         'B' => Some('8'),
         'g' | 'q' => Some('9'),
         _ => None,
@@ -215,6 +217,9 @@ fn amount(text: &str) -> Shaped {
         (fixed, folded) = (digit.to_string(), 1);
     }
     let trimmed = fixed.trim_matches(|c: char| !c.is_ascii_digit());
+    // A speck beside it was read as a mark. A letter may be one, and may be one of its digits.
+    let letters = |text: &str| text.chars().filter(|c| c.is_alphabetic()).count();
+    folded += letters(&fixed) - letters(trimmed);
     let valid = amount_is_valid(trimmed);
     if valid { shaped(trimmed.to_owned(), folded, true) } else { shaped(fixed, folded, false) }
 }
@@ -415,6 +420,23 @@ mod tests {
     fn amount_loses_blanks_and_reads_look_alikes_as_digits() {
         assert_eq!(put(Shape::Amount, "1, 2O4"), ("1,204".to_owned(), 1, true));
         assert_eq!(put(Shape::Amount, "O"), ("0".to_owned(), 1, true));
+    }
+
+    #[test]
+    fn zero_with_a_speck_above_or_below_it_is_one() {
+        for zero in ["Ọ", "Ò", "Ở", "ô"] {
+            assert_eq!(put(Shape::Amount, zero), ("0".to_owned(), 1, true));
+            assert_eq!(put(Shape::Count, zero), ("0".to_owned(), 1, true));
+        }
+        assert_eq!(put(Shape::Amount, "2Ọ"), ("20".to_owned(), 1, true));
+        assert!(!put(Shape::Amount, "Ộp").2);
+    }
+
+    #[test]
+    fn letter_beside_an_amount_is_no_speck_for_sure() {
+        assert_eq!(put(Shape::Amount, "1G"), ("16".to_owned(), 1, true));
+        assert_eq!(put(Shape::Amount, "440T"), ("440".to_owned(), 1, true));
+        assert_eq!(put(Shape::Amount, "1,494-"), ("1,494".to_owned(), 0, true));
     }
 
     #[test]
