@@ -1,7 +1,7 @@
 //! Labels and their values: side by side, in one line, or the label as the header of a column.
 
 use super::align::{self, Anchor};
-use super::strip::{Piece, Strip, rows};
+use super::strip::{Piece, Strip, is_figures, rows};
 use super::{sections, words};
 use crate::geometry::Rect;
 
@@ -96,7 +96,7 @@ fn label<R>(role: Option<R>, members: &[&Piece]) -> Option<Label<R>> {
     Some(Label { role, at, anchor })
 }
 
-/// "Mã số CIC: 0184618475" in one line becomes a label and a value.
+/// "Mã số CIC: 0184618475" in one line becomes a label and a value, and so does "Số lượng thẻ 2".
 fn parted_at_colons<R: Copy>(pieces: &[Piece], wanted: &Wanted<R>) -> Vec<Piece> {
     let mut parted = Vec::with_capacity(pieces.len());
     for piece in pieces {
@@ -107,12 +107,21 @@ fn parted_at_colons<R: Copy>(pieces: &[Piece], wanted: &Wanted<R>) -> Vec<Piece>
             let tail = piece.part(at + 1, piece.chars.len())?;
             (known && !tail.text.is_empty()).then_some([head, tail])
         });
-        match halves {
+        match halves.or_else(|| figure_apart(piece, wanted)) {
             Some(halves) => parted.extend(halves),
             None => parted.push(piece.clone()),
         }
     }
     parted
+}
+
+/// A label without a colon, and the figure that was read as the last word of its line.
+fn figure_apart<R>(piece: &Piece, wanted: &Wanted<R>) -> Option<[Piece; 2]> {
+    const SURELY: f32 = 0.9;
+    let blank = piece.chars.iter().rposition(|c| c.value == ' ')?;
+    let (head, tail) = (piece.part(0, blank)?, piece.part(blank + 1, piece.chars.len())?);
+    let known = wanted.iter().any(|(_, wordings)| words::best(&head.key, wordings) >= SURELY);
+    (is_figures(&tail.text) && known).then_some([head, tail])
 }
 
 /// A piece alone, and with up to three that go on with it: closely below in the same column, or
@@ -323,6 +332,13 @@ mod tests {
     fn value_in_the_labels_own_line_is_parted_at_the_colon() {
         let found = values(&[("Mã số CIC: 8961056942", 100.0, 300.0)]);
         assert_eq!(found, [(Role::Code, "8961056942".to_owned())]);
+    }
+
+    #[test]
+    fn figure_that_was_read_as_a_labels_last_word_is_its_value() {
+        let found = values(&[("Điểm tín dụng 519", 100.0, 300.0), ("Địa chỉ số 7", 100.0, 330.0)]);
+        assert_eq!(found[0], (Role::Score, "519".to_owned()));
+        assert_eq!(found.len(), 1, "words of another label are none of it: {found:?}");
     }
 
     #[test]
