@@ -1,6 +1,7 @@
 //! Completes words that are nearly known ones, where the reader itself held that possible: each word
 //! that differs must have had a fair chance. So "Ngân hàng TMCP Quân dội" becomes "Quân đội", and what
-//! is not known stays as it was read.
+//! is not known stays as it was read. Labels of the form, of which there are only a few, are told by
+//! their letters, too; whoever asks for that must doubt them.
 
 use super::schema::Value;
 use super::strip::{Piece, rows, value_of};
@@ -93,6 +94,32 @@ pub(super) fn value(pieces: &[Piece], known: &[&'static str], ends: bool) -> Val
         value.confidence = confidence;
     }
     value
+}
+
+/// The label of a few that a text nearly is, with no other nearly as near, or the only one that it
+/// begins; none where it is one, or holds a figure.
+pub(super) fn label(text: &str, labels: &[&'static str]) -> Option<&'static str> {
+    /// Letters that may differ, and how many more must in any other label.
+    const MOST: usize = 3;
+    const CLEARLY: usize = 2;
+    /// The share of a label's letters that must be there.
+    const PART: f32 = 0.6;
+    if text.contains(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let mut near: Vec<(usize, &str)> =
+        labels.iter().map(|label| (words::distance(text, label), *label)).collect();
+    near.sort();
+    let next = near.get(1).map_or(usize::MAX, |(edits, _)| *edits);
+    match near.first()? {
+        (0, _) => None,
+        (edits, label) if *edits <= MOST && edits + CLEARLY <= next => Some(label),
+        _ => {
+            let mut begun = labels.iter().filter(|label| label.starts_with(&format!("{text} ")));
+            let label = begun.next().filter(|_| begun.next().is_none())?;
+            (text.len() as f32 >= PART * label.len() as f32).then_some(*label)
+        }
+    }
 }
 
 fn words_of(piece: &Piece) -> Vec<Word<'_>> {
@@ -228,6 +255,23 @@ mod tests {
         let value = |text| value(&[piece(text, known, 0.3)], &names, true).text;
         assert_eq!(value(read), "Dư nợ cho vay dài hạn");
         assert_eq!(value("- Dư nợ cho vay dài han 1"), "- Dư nợ cho vay dài han 1");
+    }
+
+    #[test]
+    fn label_is_told_by_its_letters_where_no_other_is_nearly_as_near() {
+        let labels = ["Dư nợ đủ tiêu chuẩn", "Dư nợ dưới tiêu chuẩn", "Dư nợ có khả năng mất vốn"];
+        for (read, label) in [
+            ("D nợ đi tiêu chuẩn", Some(labels[0])),
+            ("Dưnợ đủ tiêu chuẩm", Some(labels[0])),
+            ("Dư nợ đưi tiêu chuẩn", None),
+            ("Dư nợ có khả năng mất", Some(labels[2])),
+            ("Dư nợ", None),
+            ("Dư nợ xấu khác", None),
+            ("Dư nợ đủ tiêu chuẩn 1", None),
+            (labels[1], None),
+        ] {
+            assert_eq!(super::label(read, &labels), label, "{read}");
+        }
     }
 
     #[test]
