@@ -115,10 +115,15 @@ impl<R: Copy + PartialEq> Grid<R> {
                     return Some(vec![first.clone()]);
                 }
                 let text = text_of(&line.iter().collect::<Vec<_>>());
-                if shape.put(&text).valid {
+                let valid = |piece: &&Piece| shape.put(&piece.text).valid;
+                // What stands beside the only piece with digits is a speck, not a look-alike of one.
+                let mut figured = line.iter().filter(|piece| has_digit(piece));
+                let figure = figured.next().filter(valid).filter(|_| figured.next().is_none());
+                let whole = shape.put(&text);
+                if whole.valid && (whole.folded == 0 || figure.is_none()) {
                     return Some(line);
                 }
-                let alone = line.iter().find(|piece| shape.put(&piece.text).valid).cloned();
+                let alone = figure.or_else(|| line.iter().find(valid)).cloned();
                 match alone {
                     Some(piece) => Some(vec![piece]),
                     None => {
@@ -186,6 +191,10 @@ impl<R: Copy + PartialEq> Grid<R> {
         self.cells.retain(|(_, piece)| !in_total(piece));
         self.strip.pieces.retain(|piece| !in_total(piece));
     }
+}
+
+fn has_digit(piece: &Piece) -> bool {
+    piece.text.contains(|c: char| c.is_ascii_digit())
 }
 
 /// The lines of a column, those joined that have the shape together only: in a narrow column a code
@@ -609,6 +618,20 @@ mod tests {
         // Words go on, and a figure within its column is a part of them.
         assert_eq!(parts_of("mất vốn A", 134.0).len(), 1);
         assert_eq!(parts_of("mất vốn 6", 100.0).len(), 1);
+    }
+
+    #[test]
+    fn letter_that_stands_apart_from_a_figure_is_none_of_its_digits() {
+        let strip = fixture::strip(&[
+            ("Số lượng", 100.0, 100.0),
+            ("Dư nợ", 400.0, 100.0),
+            ("5", 100.0, 130.0),
+            ("72", 400.0, 130.0),
+            ("B", 425.0, 130.0),
+        ]);
+        let wanted: &Wanted<u8> = &[(0, &["soluong"]), (1, &["duno"])];
+        let amounts = Grid::of(&strip, wanted, 2).unwrap().column(1, Shape::Amount);
+        assert_eq!(cell(&amounts[0], Shape::Amount).text, "72");
     }
 
     #[test]
