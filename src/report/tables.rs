@@ -7,6 +7,7 @@ use super::fields::{self, Wanted, is_grid};
 use super::grammar;
 use super::grid::Grid;
 use super::lenders;
+use super::lexicon;
 use super::schema::{Cell, Value};
 use super::shapes::{self, Shape};
 use super::strip::{Piece, Strip, median, rows, value_of};
@@ -134,6 +135,29 @@ const VAMC: &Wanted<Column> = &[
         ],
     ),
     (Column::Date, &["ngaybaocao", "ngaybaocaogannhat", "ngaybanno"]),
+];
+
+/// Products of CIC that lenders look up. The list is not complete.
+const PRODUCTS: &[&str] = &[
+    "Bản trả lời tin S11A",
+    "Báo cáo điểm tín dụng",
+    "Cảnh báo khách hàng vay",
+    "Chi tiết quan hệ tín dụng",
+    "Quan hệ tín dụng khách hàng vay",
+    "Thông tin chủ thẻ",
+    "Thông tin quan hệ tín dụng",
+    "Thông tin tài sản đảm bảo",
+    "Tra cứu lịch sử nợ xấu",
+    "Vay tiêu dùng",
+    "Xếp hạng tín dụng thể nhân",
+];
+
+/// What stands in place of the debt sold to VAMC.
+const NOT_SOLD: &[&str] = &[
+    "Khách hàng không có dư nợ đã bán cho VAMC",
+    "Khách hàng không có nợ đã bán cho VAMC",
+    "Không có dư nợ bán cho VAMC",
+    "Không có thông tin về dư nợ đã bán cho VAMC",
 ];
 
 /// A cell's value in its shape.
@@ -371,7 +395,7 @@ pub(super) fn look_ups(strip: &Strip) -> RowsRead {
             let pieces = |column: usize| row.get(column).map_or(&[][..], Vec::as_slice);
             vec![
                 plain(pieces(0), Shape::Digits(8)),
-                plain(&bare(&product), Shape::Words),
+                Cell::Plain(lexicon::value(&bare(&product), PRODUCTS, true)),
                 plain(pieces(1), Shape::Date),
             ]
         })
@@ -627,7 +651,17 @@ pub(super) fn vamc(strip: &Strip) -> Value {
         }
         sentence.extend(row);
     }
-    value_of(&sentence)
+    let sentence: Vec<Piece> = sentence.into_iter().cloned().collect();
+    let mut value = lexicon::value(&sentence, NOT_SOLD, true);
+    value.text.truncate(sentence_end(&value.text));
+    value
+}
+
+/// Where a sentence ends, but for a mark or two that were read behind it.
+fn sentence_end(text: &str) -> usize {
+    let stop = text.rfind('.').map_or(text.len(), |stop| stop + 1);
+    let behind = text.get(stop..).unwrap_or_default().chars().filter(|c| c.is_alphanumeric());
+    if behind.count() <= 1 { stop } else { text.len() }
 }
 
 #[cfg(test)]
@@ -807,6 +841,34 @@ mod tests {
     }
 
     #[test]
+    fn product_that_is_nearly_known_is_completed_where_the_reader_saw_it() {
+        let read = |chance: f32| {
+            let mut sheet = page(
+                0,
+                &[
+                    ("Mã TCTD", 100.0, 100.0),
+                    ("Sản phẩm", 300.0, 100.0),
+                    ("Ngày tra cứu", 700.0, 100.0),
+                    ("01661001", 100.0, 130.0),
+                    ("22/09/2025", 700.0, 130.0),
+                    ("Vạy tiêu dùng", 300.0, 130.0),
+                ],
+            );
+            let mut posteriors = crate::posteriors::Posteriors::new(300.0, 8.0);
+            for c in "Vạy tiêu dùng".chars() {
+                match c {
+                    'ạ' => posteriors.push([(Some('ạ'), 1.0 - chance), (Some('a'), chance)]),
+                    c => posteriors.push([(Some(c), 1.0)]),
+                }
+            }
+            sheet.lines[5].posteriors = Some(std::sync::Arc::new(posteriors));
+            texts(&look_ups(&Strip::of(&[sheet])))[0][1].to_owned()
+        };
+        assert_eq!(read(0.1), "Vay tiêu dùng");
+        assert_eq!(read(0.0), "Vạy tiêu dùng");
+    }
+
+    #[test]
     fn signatures_below_a_table_are_none_of_its_last_row() {
         let signed = [
             ("S11A", 300.0, 130.0),
@@ -972,6 +1034,9 @@ mod tests {
             ("cho VAMC.", 60.0, 122.0),
         ]));
         assert_eq!(none.text, "Khách hàng không có dư nợ đã bán cho VAMC.");
+        for speck in ["Không có. N", "Không có. :"] {
+            assert_eq!(vamc(&strip(&[(speck, 60.0, 100.0)])).text, "Không có.");
+        }
         let sold = vamc(&strip(&[
             ("STT", 60.0, 100.0),
             ("Tên TCTD bán nợ", 200.0, 100.0),
