@@ -242,7 +242,7 @@ fn segments(strip: &Strip) -> Vec<Strip> {
 
 /// The headers of columns that a piece holds: of narrow columns, two can stand so close together that
 /// they were read as one, in any of their lines.
-fn heads<R: Copy + PartialEq>(piece: &Piece, wanted: &Wanted<R>) -> Vec<Piece> {
+pub(super) fn heads<R: Copy + PartialEq>(piece: &Piece, wanted: &Wanted<R>) -> Vec<Piece> {
     if piece.chars.iter().filter(|c| c.value == ' ').count() >= MOST_WORDS {
         return vec![piece.clone()];
     }

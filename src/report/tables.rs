@@ -5,7 +5,7 @@
 use super::align::{self, Anchor};
 use super::fields::{self, Wanted, is_grid};
 use super::grammar;
-use super::grid::Grid;
+use super::grid::{self, Grid};
 use super::lenders;
 use super::lexicon;
 use super::schema::{Cell, Value};
@@ -540,7 +540,10 @@ fn grid_or_pairs(
     wanted: &Wanted<Column>,
     columns: &[(Column, Shape)],
 ) -> Vec<Vec<Vec<Piece>>> {
-    let labelled = fields::labels(&strip.pieces, wanted);
+    // Of a grid's headers, two can have been read as one.
+    let pieces: Vec<Piece> =
+        strip.pieces.iter().flat_map(|piece| grid::heads(piece, wanted)).collect();
+    let labelled = fields::labels(&pieces, wanted);
     if labelled.labels.is_empty() {
         return Vec::new();
     }
@@ -866,6 +869,21 @@ mod tests {
         };
         assert_eq!(read(0.1), "Vay tiêu dùng");
         assert_eq!(read(0.0), "Vạy tiêu dùng");
+    }
+
+    #[test]
+    fn row_under_headers_that_were_read_as_one_line_is_found() {
+        let rows = guarantees(&strip(&[
+            ("Bảo đảm tiền vay bằng", 60.0, 100.0),
+            ("tài sản", 60.0, 122.0),
+            ("Số lượng tài sản bảo Số TCTD có tài sản bảo", 300.0, 100.0),
+            ("đảm", 360.0, 122.0),
+            ("đảm", 540.0, 122.0),
+            ("Có", 120.0, 160.0),
+            ("3", 372.0, 160.0),
+            ("2", 552.0, 160.0),
+        ]));
+        assert_eq!(texts(&rows), [["3", "2"]]);
     }
 
     #[test]
