@@ -50,6 +50,7 @@ impl<R: Copy + PartialEq> Grid<R> {
         body.pieces.clear();
         let mut cells = Vec::new();
         let mut columns: Option<Columns<R>> = None;
+        let mut first_places = Vec::new();
         let mut roles = Vec::new();
         for mut segment in segments(strip) {
             segment.pieces = segment.pieces.iter().flat_map(|piece| heads(piece, wanted)).collect();
@@ -82,9 +83,16 @@ impl<R: Copy + PartialEq> Grid<R> {
                 if header.len() >= roles.len() {
                     roles = header.iter().map(|cell| cell.role).collect();
                     columns = Some(edges(&segment, &header, &rest));
+                    first_places = places(&rest);
                 }
             }
             let Some(columns) = &columns else { continue };
+            let aside = match header.is_empty() {
+                true => drift(&first_places, &places(&rest), strip.em()),
+                false => 0.0,
+            };
+            let columns: &Columns<R> =
+                &columns.iter().map(|(role, edge)| (*role, edge + aside)).collect();
             for piece in rest {
                 for part in parts(piece, columns) {
                     cells.push((column_of(&part, columns), part.clone()));
@@ -535,6 +543,27 @@ fn runs(heads: &[(f32, f32)], body: &[&Piece]) -> Vec<(f32, f32)> {
         }
     }
     runs
+}
+
+/// Where texts stand that are as long as all others of their shape, so that they tell where their
+/// column is.
+fn places(pieces: &[&Piece]) -> Vec<(Shape, f32)> {
+    const EVEN: [Shape; 3] = [Shape::Date, Shape::Month, Shape::Digits(8)];
+    let shape = |piece: &Piece| EVEN.into_iter().find(|shape| shape.put(&piece.text).valid);
+    pieces.iter().filter_map(|piece| Some((shape(piece)?, piece.x()))).collect()
+}
+
+/// How far to the right of the first sheet's columns those of another sheet stand, which has no header
+/// of its own, and no rules by which the two would have been laid in line.
+fn drift(first: &[(Shape, f32)], other: &[(Shape, f32)], em: f32) -> f32 {
+    /// The most by which sheets lie differently, in em.
+    const MOST: f32 = 4.0;
+    let off = |(shape, x): &(Shape, f32)| {
+        let same = first.iter().filter(|(known, _)| known == shape);
+        same.map(|(_, at)| x - at).min_by(|a, b| a.abs().total_cmp(&b.abs()))
+    };
+    let drift = super::strip::median(other.iter().filter_map(off)).unwrap_or(0.0);
+    if drift.abs() <= MOST * em { drift } else { 0.0 }
 }
 
 /// A piece that runs across the edge of two columns is the text of two cells.

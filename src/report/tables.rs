@@ -887,6 +887,34 @@ mod tests {
     }
 
     #[test]
+    fn columns_are_where_the_dates_are_on_a_sheet_that_lies_further_left() {
+        let first = [
+            ("STT", 60.0, 100.0),
+            ("Tên TCTD", 200.0, 100.0),
+            ("Ngày phát sinh cuối cùng", 380.0, 100.0),
+            ("Nhóm nợ", 600.0, 100.0),
+            ("Số tiền VND", 700.0, 100.0),
+            ("USD", 800.0, 100.0),
+            ("1", 65.0, 130.0),
+            ("Ngân hàng TMCP Quân đội", 150.0, 130.0),
+            ("23/09/2022", 440.0, 130.0),
+            ("4", 625.0, 130.0),
+            ("945", 700.0, 130.0),
+            ("0", 800.0, 130.0),
+        ];
+        let second = [
+            ("2", 25.0, 130.0),
+            ("Ngân hàng TMCP An Bình", 110.0, 130.0),
+            ("03/01/2022", 400.0, 130.0),
+            ("5", 585.0, 130.0),
+            ("2", 660.0, 130.0),
+            ("0", 760.0, 130.0),
+        ];
+        let rows = bad_debts(&Strip::of(&[page(0, &first), page(1, &second)]));
+        assert_eq!(texts(&rows)[1], ["03/01/2022", "5", "2", "2", "Ngân hàng TMCP An Bình"]);
+    }
+
+    #[test]
     fn signatures_below_a_table_are_none_of_its_last_row() {
         let signed = [
             ("S11A", 300.0, 130.0),
