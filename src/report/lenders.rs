@@ -53,5 +53,50 @@ pub(super) const LENDERS: &[(&str, &str)] = &[
 /// The value of a lender's name, a branch behind it or not.
 pub(super) fn value(pieces: &[Piece]) -> Value {
     let names: Vec<&'static str> = LENDERS.iter().map(|(_, name)| *name).collect();
-    lexicon::value(pieces, &names, false)
+    let mut value = lexicon::value(pieces, &names, false);
+    if !branch_is_plain(&value.text) {
+        value.confidence = value.confidence.min(DOUBTED);
+    }
+    value
+}
+
+/// The confidence at most in a name of which a mark is missing or too much.
+const DOUBTED: f32 = 0.5;
+
+/// Whether a dash stands before a lender's branch, as it does on the form: it is so small that it is
+/// overlooked, or read as another mark.
+fn branch_is_plain(text: &str) -> bool {
+    const BRANCHES: [&str; 3] = ["CN ", "PGD ", "Chi nhánh "];
+    let words = text.match_indices(' ').map(|(blank, _)| blank + 1);
+    let branch = words.into_iter().find_map(|word| {
+        let rest = text.get(word..)?;
+        BRANCHES.iter().any(|branch| rest.starts_with(branch)).then(|| text.get(..word))?
+    });
+    match branch {
+        Some(lender) => lender.trim_end().ends_with('-'),
+        None => !text.contains("nhánh"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn branch_without_its_dash_was_not_read_well() {
+        for plain in [
+            "Ngân hàng TMCP Nam Á - CN Củ Chi",
+            "Ngân hàng TMCP Nam Á- Chi nhánh Huế",
+            "Ngân hàng TMCP Nam Á",
+        ] {
+            assert!(branch_is_plain(plain), "{plain}");
+        }
+        for doubtful in [
+            "Ngân hàng TMCP Nam Á CN Củ Chi",
+            "Ngân hàng TMCP Nam Á : Chi nhánh Huế",
+            "Ngân hàng TMCP Nam Á - Chi- nhánh Huế",
+        ] {
+            assert!(!branch_is_plain(doubtful), "{doubtful}");
+        }
+    }
 }
