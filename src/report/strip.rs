@@ -536,7 +536,9 @@ fn is_furniture(text: &str, key: &str) -> bool {
     if date && (letters <= 2 || key.starts_with("ngayin")) {
         return true;
     }
-    matches!(key, "s11acic" | "cic" | "s11a" | "cics11a")
+    // The form's code, its beginning read or not.
+    (key.len() >= 3 && "s11acic".ends_with(key))
+        || matches!(key, "s11a" | "cics11a")
         || words::similarity(key, "baocaochitietquanhetindung") > 0.9 && text.len() < 60
 }
 
@@ -630,6 +632,14 @@ mod tests {
     fn last_row_of_a_page_is_no_page_number() {
         let figures = [("7", 100.0, 1340.0), ("01348002", 300.0, 1340.0), ("3", 500.0, 1340.0)];
         assert_eq!(strip(&figures).pieces.len(), 3);
+    }
+
+    #[test]
+    fn code_of_the_form_is_furniture_even_where_its_beginning_was_not_read() {
+        for code in ["S11A - CIC", "A - CIC"] {
+            let sheet = [(code, 60.0, 40.0), ("một", 100.0, 200.0), ("hai", 100.0, 300.0)];
+            assert_eq!(said(&strip(&sheet)), ["một", "hai"]);
+        }
     }
 
     #[test]
