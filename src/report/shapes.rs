@@ -287,6 +287,18 @@ fn time(text: &str) -> Shaped {
             fixed.push(word.to_owned());
         }
     }
+    // Specks before and after it are none of it.
+    let is_part = |word: &String| {
+        is_dash(word) || is_clock(word) || date_parts(word).is_some() || word.chars().count() > 3
+    };
+    let from = fixed.iter().position(is_part).unwrap_or(0);
+    let to = fixed.iter().rposition(is_part).map_or(fixed.len(), |last| last + 1);
+    let mut specks = fixed.iter().enumerate().filter(|(at, _)| !(from..to).contains(at));
+    let is_digit = |c: char| c.is_ascii_digit();
+    if dates == 1 && (clocks == 1 || specks.all(|(_, word)| !word.contains(is_digit))) {
+        folded += fixed.len() - (to - from);
+        fixed = fixed.drain(from..to).collect();
+    }
     // A speck at the end is no dash between two things.
     while fixed.len() > dates + clocks && fixed.last().is_some_and(|word| is_dash(word)) {
         fixed.pop();
@@ -495,6 +507,9 @@ mod tests {
         assert_eq!(put(Shape::Time, "09:21:51 - 15/10/2022 -"), time);
         assert_eq!(put(Shape::Time, "09:21:51 - - 15/10/2022"), time);
         assert_eq!(put(Shape::Time, "07,00:12 16/04/2022").0, "07:00:12 16/04/2022");
+        let time = ("09:21:51 - 15/10/2022".to_owned(), 2, true);
+        assert_eq!(put(Shape::Time, "0 09:21:51 - 15/10/2022 /\\J"), time);
+        assert!(!put(Shape::Time, "09 21 51 15/10/2022").2, "a clock that lost its colons");
     }
 
     #[test]
