@@ -209,6 +209,10 @@ fn amount(text: &str) -> Shaped {
         let folded = usize::from(missing != plain);
         return shaped(missing, folded, true);
     }
+    if plain == "()" {
+        // The sides of a zero, of which the rest is too faint.
+        return shaped("0".to_owned(), 2, true);
+    }
     let (mut fixed, mut folded) = digits_of(&plain);
     // A single look-alike stands alone: an O for a zero, an l for a one.
     if let (Some(c), 1) = (plain.chars().next(), plain.chars().count())
@@ -442,6 +446,13 @@ mod tests {
         }
         assert_eq!(put(Shape::Amount, "2Ọ"), ("20".to_owned(), 1, true));
         assert!(!put(Shape::Amount, "Ộp").2);
+    }
+
+    #[test]
+    fn sides_of_a_broken_zero_are_one() {
+        assert_eq!(put(Shape::Amount, "()"), ("0".to_owned(), 2, true));
+        assert_eq!(put(Shape::Count, "()"), ("0".to_owned(), 2, true));
+        assert_eq!(put(Shape::Amount, "(-)").0, "(-)");
     }
 
     #[test]
