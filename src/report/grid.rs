@@ -123,15 +123,17 @@ impl<R: Copy + PartialEq> Grid<R> {
                     return Some(vec![first.clone()]);
                 }
                 let text = text_of(&line.iter().collect::<Vec<_>>());
-                let valid = |piece: &&Piece| shape.put(&piece.text).valid;
-                // What stands beside the only piece with digits is a speck, not a look-alike of one.
-                let mut figured = line.iter().filter(|piece| has_digit(piece));
-                let figure = figured.next().filter(valid).filter(|_| figured.next().is_none());
                 let whole = shape.put(&text);
-                if whole.valid && (whole.folded == 0 || figure.is_none()) {
+                if whole.valid && whole.folded == 0 {
                     return Some(line);
                 }
-                let alone = figure.or_else(|| line.iter().find(valid)).cloned();
+                if let Some(figure) = figure_of(&line, shape) {
+                    return Some(vec![figure]);
+                }
+                if whole.valid {
+                    return Some(line);
+                }
+                let alone = line.iter().find(|piece| shape.put(&piece.text).valid).cloned();
                 match alone {
                     Some(piece) => Some(vec![piece]),
                     None => {
@@ -201,8 +203,21 @@ impl<R: Copy + PartialEq> Grid<R> {
     }
 }
 
-fn has_digit(piece: &Piece) -> bool {
-    piece.text.contains(|c: char| c.is_ascii_digit())
+/// The only word of a line that has the shape as it is, where what stands beside it is no part of it:
+/// has no digits, or stands apart.
+fn figure_of(line: &[Piece], shape: Shape) -> Option<Piece> {
+    /// How far from each other the parts of a number stand at most, in em.
+    const APART: f32 = 0.5;
+    let has_digit = |word: &Piece| word.text.contains(|c: char| c.is_ascii_digit());
+    let words: Vec<Piece> = line.iter().flat_map(Piece::words).collect();
+    let is_figure = |word: &&Piece| has_digit(word) && shape.put(&word.text).is(&word.text);
+    let mut figures = words.iter().filter(is_figure);
+    let figure = figures.next().filter(|_| figures.next().is_none())?;
+    let apart = |word: &Piece| {
+        let gap = word.at.left.max(figure.at.left) - word.at.right.min(figure.at.right);
+        !has_digit(word) || gap > APART * figure.em()
+    };
+    words.iter().all(|word| word.at == figure.at || apart(word)).then(|| figure.clone())
 }
 
 /// The lines of a column, those joined that have the shape together only: in a narrow column a code
@@ -664,6 +679,22 @@ mod tests {
     }
 
     #[test]
+    fn figure_is_told_from_what_was_read_beside_it() {
+        let figure = |lines: &[(&str, f32, f32)], shape| {
+            let strip = fixture::strip(lines);
+            figure_of(&strip.pieces, shape).map(|figure| figure.text)
+        };
+        let date = Some("04/07/2021".to_owned());
+        assert_eq!(figure(&[("04/07/2021 ƠNG", 100.0, 100.0)], Shape::Date), date);
+        let apart = [("73", 100.0, 100.0), ("1HA", 130.0, 100.0)];
+        assert_eq!(figure(&apart, Shape::Amount), Some("73".to_owned()));
+        // Parts of one number, and two of which nothing says which it is.
+        let near = [("1", 100.0, 100.0), (",2O4", 110.0, 100.0)];
+        assert_eq!(figure(&near, Shape::Amount), None);
+        assert_eq!(figure(&[("73", 100.0, 100.0), ("5", 150.0, 100.0)], Shape::Amount), None);
+    }
+
+    #[test]
     fn figure_that_was_read_as_something_else_keeps_its_cell_where_the_reader_saw_it_too() {
         let mut sheet = fixture::page(
             0,
@@ -671,14 +702,13 @@ mod tests {
                 ("Số lượng", 100.0, 100.0),
                 ("Dư nợ", 400.0, 100.0),
                 ("5", 100.0, 130.0),
-                ("()", 400.0, 130.0),
+                ("ê", 400.0, 130.0),
                 ("7", 100.0, 160.0),
-                ("()", 400.0, 160.0),
+                ("ê", 400.0, 160.0),
             ],
         );
         let mut posteriors = Posteriors::new(400.0, 8.0);
-        posteriors.push([(Some('('), 0.8), (Some('0'), 0.2)]);
-        posteriors.push([(Some(')'), 0.7), (None, 0.3)]);
+        posteriors.push([(Some('ê'), 0.8), (Some('0'), 0.2)]);
         sheet.lines[3].posteriors = Some(Arc::new(posteriors));
         let wanted: &Wanted<u8> = &[(0, &["soluong"]), (1, &["duno"])];
         let grid = Grid::of(&Strip::of(&[sheet]), wanted, 2).unwrap();

@@ -42,6 +42,13 @@ pub struct Shaped {
     pub valid: bool,
 }
 
+impl Shaped {
+    /// Whether a text had the shape as it was.
+    pub fn is(&self, text: &str) -> bool {
+        self.valid && self.folded == 0 && self.text == text
+    }
+}
+
 /// The digit that a character resembles, a speck above or below it or none.
 fn look_alike(c: char) -> Option<char> {
     match c.nfd().next().unwrap_or(c) {

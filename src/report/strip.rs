@@ -98,6 +98,14 @@ impl Piece {
         Some(Self::new(self.page, rect, chars.to_vec(), self.posteriors.clone(), at))
     }
 
+    /// Its words.
+    pub fn words(&self) -> Vec<Self> {
+        let blanks = self.chars.iter().enumerate().filter(|(_, c)| c.value == ' ').map(|(i, _)| i);
+        let ends: Vec<usize> = blanks.chain([self.chars.len()]).collect();
+        let starts = std::iter::once(0).chain(ends.iter().map(|end| end + 1));
+        starts.zip(&ends).filter_map(|(start, end)| self.part(start, *end)).collect()
+    }
+
     /// Cuts the piece at a place on the strip, at the blank nearest to it; none where the piece
     /// has no blank within `reach`.
     pub fn cut(&self, x: f32, reach: f32) -> Option<(Self, Self)> {
