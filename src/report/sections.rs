@@ -243,6 +243,13 @@ fn is_enquiry(strip: &Strip) -> bool {
 
 fn sections(strip: &Strip, found: &[Found], end: f32) -> Vec<Section> {
     let mut sections = Vec::new();
+    // A title can be overlooked: who asked, and when, stands above the first heading all the same.
+    if let Some(first) = found.first().filter(|mark| mark.mark == Mark::Heading(Kind::Customer)) {
+        let above = strip.slice(f32::MIN, first.top);
+        if is_enquiry(&above) {
+            sections.push(Section { kind: Kind::Enquiry, strip: above });
+        }
+    }
     for (index, mark) in found.iter().enumerate() {
         let stop = found.get(index + 1).map_or(end, |next| next.top);
         let kind = match mark.mark {
@@ -484,6 +491,18 @@ mod tests {
         };
         assert_eq!(row("2.4. Diễn biến dư nợ 12 tháng gần nhất"), 1);
         assert_eq!(row("Diễn biến dư nợ 12 tháng gần nhất"), 0);
+    }
+
+    #[test]
+    fn enquiry_is_found_where_the_title_was_overlooked() {
+        let kinds = |lines: &[(&str, f32, f32)]| -> Vec<Kind> {
+            let strip = crate::report::fixture::strip(lines);
+            reports(&strip).into_iter().flatten().map(|section| section.kind).collect()
+        };
+        let asked = ("Đơn vị tra cứu:", 60.0, 200.0);
+        let customer = ("1. THÔNG TIN CHUNG VỀ KHÁCH HÀNG", 60.0, 300.0);
+        assert_eq!(kinds(&[asked, customer]), [Kind::Enquiry, Kind::Customer]);
+        assert_eq!(kinds(&[("VIỆT NAM", 60.0, 200.0), customer]), [Kind::Customer]);
     }
 
     #[test]
