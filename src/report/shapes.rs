@@ -177,10 +177,23 @@ fn with_strokes(text: &str, places: &[usize]) -> Option<String> {
     Some(chars.into_iter().collect())
 }
 
+/// A date that has one of its two strokes, and something else in the other's place.
+fn with_both_strokes(text: &str) -> Option<String> {
+    const STROKES: [usize; 2] = [2, 5];
+    let is_one = |(place, c)| STROKES.contains(&place) && c == '/';
+    let has_one = text.chars().count() == 10 && text.chars().enumerate().any(is_one);
+    let both = |(place, c)| if STROKES.contains(&place) { '/' } else { c };
+    has_one.then(|| text.chars().enumerate().map(both).collect())
+}
+
 fn date(text: &str) -> Shaped {
     let plain = without_blanks(text);
-    if date_parts(&plain).is_some() {
+    let one_stroke = with_both_strokes(&plain).filter(|both| *both != plain);
+    if date_parts(&plain).is_some() && one_stroke.is_none() {
         return shaped(plain, 0, true);
+    }
+    if let Some(both) = one_stroke.filter(|both| date_parts(both).is_some()) {
+        return shaped(both, 1, true);
     }
     let bare = plain.trim_matches(|c: char| !c.is_alphanumeric());
     if date_parts(bare).is_some() {
@@ -453,6 +466,15 @@ mod tests {
         }
         assert_eq!(put(Shape::Amount, "2Ọ"), ("20".to_owned(), 1, true));
         assert!(!put(Shape::Amount, "Ộp").2);
+    }
+
+    #[test]
+    fn date_with_one_of_its_strokes_has_both() {
+        for read in ["28401/2015", "28.01/2015", "28/01-2015"] {
+            assert_eq!(put(Shape::Date, read), ("28/01/2015".to_owned(), 1, true), "{read}");
+        }
+        assert_eq!(put(Shape::Date, "28.01.2015"), ("28.01.2015".to_owned(), 0, true));
+        assert!(!put(Shape::Date, "39401/2015").2);
     }
 
     #[test]
