@@ -234,6 +234,11 @@ fn amount(text: &str) -> Shaped {
         return shaped("0".to_owned(), 2, true);
     }
     let (mut fixed, mut folded) = digits_of(&plain);
+    // Strokes alone are ones.
+    if plain.len() == 2 && plain.chars().all(|c| matches!(c, 'I' | 'l' | '|' | '1')) {
+        folded = plain.chars().filter(|c| *c != '1').count();
+        fixed = "11".to_owned();
+    }
     // A single look-alike stands alone: an O for a zero, an l for a one.
     if let (Some(c), 1) = (plain.chars().next(), plain.chars().count())
         && let Some(digit) = look_alike(c)
@@ -466,6 +471,15 @@ mod tests {
         }
         assert_eq!(put(Shape::Amount, "2Ọ"), ("20".to_owned(), 1, true));
         assert!(!put(Shape::Amount, "Ộp").2);
+    }
+
+    #[test]
+    fn two_strokes_are_eleven() {
+        for strokes in ["II", "lI", "|1"] {
+            assert_eq!(put(Shape::Amount, strokes).0, "11", "{strokes}");
+            assert!(put(Shape::Amount, strokes).1 > 0);
+        }
+        assert!(!put(Shape::Amount, "IV").2);
     }
 
     #[test]
