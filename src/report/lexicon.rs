@@ -17,6 +17,9 @@ const SUPPORT: f32 = 0.01;
 /// Letters that may differ in a word.
 const MOST_EDITS: usize = 2;
 
+/// The confidence at most in what is nearly a known name, where the reader did not see that.
+const UNKNOWN: f32 = 0.8;
+
 /// A word of a value, and where it stands.
 struct Word<'a> {
     piece: &'a Piece,
@@ -87,11 +90,15 @@ pub(super) fn value(pieces: &[Piece], known: &[&'static str], ends: bool) -> Val
             last.drop_marks();
         }
     }
-    if let Some(name) = nearest(&read.iter().map(Word::text).collect::<Vec<_>>(), known, ends)
-        && let Some((text, confidence)) = completed(&read, name)
-    {
-        value.text = text;
-        value.confidence = confidence;
+    if let Some(name) = nearest(&read.iter().map(Word::text).collect::<Vec<_>>(), known, ends) {
+        match completed(&read, name) {
+            Some((text, confidence)) => {
+                value.text = text;
+                value.confidence = confidence;
+            }
+            // Another name is possible, a misread letter is likelier.
+            None => value.confidence = value.confidence.min(UNKNOWN),
+        }
     }
     value
 }
@@ -218,7 +225,9 @@ mod tests {
         let value = named(&[piece(read, known, 0.3)]);
         assert_eq!(value.text, known);
         assert!(value.confidence > 0.9 && value.confidence < 1.0);
-        assert_eq!(named(&[piece(read, known, 0.002)]).text, read);
+        let unseen = named(&[piece(read, known, 0.002)]);
+        assert_eq!(unseen.text, read);
+        assert!(unseen.confidence <= UNKNOWN);
         assert_eq!(named(&[piece(read, read, 1.0)]).text, read);
     }
 
