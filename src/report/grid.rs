@@ -208,14 +208,22 @@ impl<R: Copy + PartialEq> Grid<R> {
 fn figure_of(line: &[Piece], shape: Shape) -> Option<Piece> {
     /// How far from each other the parts of a number stand at most, in em.
     const APART: f32 = 0.5;
+    const FAR_APART: f32 = 1.0;
     let has_digit = |word: &Piece| word.text.contains(|c: char| c.is_ascii_digit());
     let words: Vec<Piece> = line.iter().flat_map(Piece::words).collect();
     let is_figure = |word: &&Piece| has_digit(word) && shape.put(&word.text).is(&word.text);
     let mut figures = words.iter().filter(is_figure);
     let figure = figures.next().filter(|_| figures.next().is_none())?;
+    // A stroke may be a one.
+    let has_strokes = |word: &Piece| word.text.chars().any(|c| "Il|![]".contains(c));
     let apart = |word: &Piece| {
         let gap = word.at.left.max(figure.at.left) - word.at.right.min(figure.at.right);
-        !has_digit(word) || gap > APART * figure.em()
+        let least = match (has_digit(word), has_strokes(word)) {
+            (true, _) => APART,
+            (_, true) => FAR_APART,
+            _ => f32::MIN,
+        };
+        gap > least * figure.em()
     };
     words.iter().all(|word| word.at == figure.at || apart(word)).then(|| figure.clone())
 }
@@ -692,6 +700,8 @@ mod tests {
         let near = [("1", 100.0, 100.0), (",2O4", 110.0, 100.0)];
         assert_eq!(figure(&near, Shape::Amount), None);
         assert_eq!(figure(&[("73", 100.0, 100.0), ("5", 150.0, 100.0)], Shape::Amount), None);
+        // A stroke can be a one that stands a little apart.
+        assert_eq!(figure(&[("]", 100.0, 100.0), ("7", 118.0, 100.0)], Shape::Amount), None);
     }
 
     #[test]
