@@ -118,8 +118,12 @@ fn clear_parts_of_a_picture_are_white_paper() {
 fn grey_stays_grey_and_colour_stays_colour() {
     let grey = pages(encoded(&marked(80, 80), ImageFormat::Png)).remove(0);
     assert!(matches!(grey.image, DynamicImage::ImageLuma8(_)));
-    let colour = DynamicImage::ImageRgb8(marked(80, 80).to_rgb8());
-    let colour = pages(encoded(&colour, ImageFormat::Png)).remove(0);
+    let mut colour = marked(80, 80).to_rgb8();
+    let colourless = DynamicImage::ImageRgb8(colour.clone());
+    let colourless = pages(encoded(&colourless, ImageFormat::Png)).remove(0);
+    assert_eq!(colourless.image, grey.image, "colours that none of its pixels has");
+    colour.put_pixel(70, 70, Rgb([200, 30, 40]));
+    let colour = pages(encoded(&DynamicImage::ImageRgb8(colour), ImageFormat::Png)).remove(0);
     assert!(matches!(colour.image, DynamicImage::ImageRgb8(_)));
 }
 

@@ -27,6 +27,7 @@ def arrange(model: onnx.ModelProto):
             _repeat(graph, node)
         elif node.op_type == "DepthToSpace":
             _shuffle(graph, node)
+    graph.drop_unused()
     del model.graph.value_info[:]
 
 
@@ -51,6 +52,16 @@ class Graph:
 
     def set(self, name: str, array: np.ndarray):
         self.tensors[name].CopyFrom(numpy_helper.from_array(array, name))
+
+    def drop_unused(self):
+        """Constants that nobody takes any more: ONNX Runtime warns of them."""
+        taken = {value for node in self.proto.node for value in node.input}
+        for node in list(self.proto.node):
+            if node.op_type == "Constant" and node.output[0] not in taken:
+                self.proto.node.remove(node)
+        for tensor in list(self.proto.initializer):
+            if tensor.name not in taken:
+                self.proto.initializer.remove(tensor)
 
     def has_one_channel(self, conv: onnx.NodeProto) -> bool:
         stored = self.giver(conv.input[1])

@@ -96,6 +96,14 @@ def test_what_takes_its_time_is_gone(models):
     assert weights["first_quantized"].shape == (20, 8, 3, 2)
 
 
+def test_nothing_is_left_that_nobody_takes(models):
+    _, arranged = models
+    graph = arranged.graph
+    taken = {value for node in graph.node for value in node.input} | {graph.output[0].name}
+    given = {value for node in graph.node for value in node.output} | {tensor.name for tensor in graph.initializer}
+    assert given <= taken, given - taken
+
+
 def test_arranging_twice_does_no_more_than_once(models):
     _, arranged = models
     again = onnx.ModelProto()
