@@ -89,7 +89,9 @@ def test_an_unplugged_camera_vanishes_under_its_user_and_comes_back_by_the_same_
             camera.unplug()
             assert not camera.capture_node.exists()
             program.wait(60)
-            assert "qbuf error" in program.stderr.read()
+            # Which call finds it gone, to hand in a buffer or to take one out, is a matter of chance.
+            said = program.stderr.read()
+            assert "qbuf error" in said or "VIDIOC_DQBUF: failed" in said, said
         camera.plug()
         assert BY_PATH.resolve() == camera.capture_node
         assert capture(camera, tmp_path / "frame") == shown
