@@ -104,8 +104,8 @@ def _reshape(*shape):
 
 def _widen(graph: Graph, conv: onnx.NodeProto):
     """A convolution of 3 x 3 pixels with stride 2 over one channel becomes one over blocks of `BLOCK` pixels of a row, which
-    gives as many pixels of its output at once as lie in a block. Each sees the block before and its own, and weights
-    that are zero."""
+    gives a block's pixels of the output, half as many, at once. Each sees the block before and its own; the weights of
+    what it did not see are zero."""
     pixels, stored, bias = (graph.giver(value) for value in conv.input)
     narrow = graph.array(stored.input[0])
     outputs, at_once = len(narrow), BLOCK // 2
