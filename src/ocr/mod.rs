@@ -19,8 +19,9 @@ use std::sync::Arc;
 use image::GrayImage;
 use image::imageops::{rotate90, rotate180};
 
+use crate::geometry::Rect;
 use crate::stage::{Stage, Watch};
-use crate::text::{Line, Rule};
+use crate::text::{Char, Line, Rule};
 use detect::{Detection, Detector, TextBox};
 pub use model::{Model, ModelError, Tensor};
 use recognise::{LineText, Recogniser};
@@ -153,12 +154,36 @@ fn lines(boxes: &[TextBox], texts: Vec<LineText>) -> Vec<Line> {
         .iter()
         .zip(texts)
         .filter(|(_, text)| !text.chars.is_empty() && is_print(text))
-        .map(|(line, text)| Line {
-            rect: line.rect(),
-            chars: text.chars,
-            posteriors: Some(Arc::new(text.posteriors)),
+        .map(|(line, mut text)| {
+            let rect = cut_faint_ends(&mut text, line.rect(), FAINT * print);
+            let posteriors = Some(Arc::new(text.posteriors));
+            Line { rect, chars: text.chars, posteriors }
         })
         .collect()
+}
+
+/// Cuts off what follows print in its line, or comes before it, and shines through the sheet: ink of
+/// less than this depth that does not read well. Gives what is left of the line's place.
+fn cut_faint_ends(text: &mut LineText, mut rect: Rect, depth: f32) -> Rect {
+    let is_print = |&ink: &f32| ink >= depth;
+    let (Some(start), Some(last)) =
+        (text.depths.iter().position(is_print), text.depths.iter().rposition(is_print))
+    else {
+        return rect;
+    };
+    let is_doubtful = |chars: &[Char]| {
+        chars.iter().any(|c| c.value.is_alphanumeric())
+            && chars.iter().any(|c| c.confidence < PLAIN)
+    };
+    if is_doubtful(&text.chars[last + 1..]) {
+        text.chars.truncate(last + 1);
+        rect.right = text.chars[last].right;
+    }
+    if is_doubtful(&text.chars[..start]) {
+        text.chars.drain(..start);
+        rect.left = text.chars[0].left;
+    }
+    rect
 }
 
 fn mean(values: impl Iterator<Item = f32>) -> f32 {
@@ -169,8 +194,6 @@ fn mean(values: impl Iterator<Item = f32>) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geometry::Rect;
-    use crate::text::Char;
 
     /// A line's text, read so well, of ink that is so much darker than its paper.
     fn read(text: &str, confidence: f32, depth: f32) -> LineText {
@@ -194,5 +217,34 @@ mod tests {
         // A page that is pale all over.
         let pale = vec![read("faded", 0.95, 0.1), read("toner", 0.7, 0.08)];
         assert_eq!(lines(&boxes, pale).len(), 2);
+    }
+
+    #[test]
+    fn what_shines_through_beside_print_is_cut_off_its_line() {
+        // Characters in this range are print; the others are faint and read so well.
+        let line = |text: &str, print: std::ops::Range<usize>, confidence: f32| {
+            let mut read = read(text, 0.99, 0.8);
+            let places = 0..read.chars.len();
+            read.depths = places.map(|n| if print.contains(&n) { 0.7 } else { 0.2 }).collect();
+            for (n, char) in read.chars.iter_mut().enumerate() {
+                (char.left, char.right) = (8.0 * n as f32, 8.0 * (n + 1) as f32);
+                if !print.contains(&n) && char.value != ' ' {
+                    char.confidence = confidence;
+                }
+            }
+            read
+        };
+        let texts = vec![
+            line("R20 1ôD", 0..3, 0.6),
+            line("doiJ R20", 5..8, 0.6),
+            line("faded", 0..4, 0.95),
+            line("dash -", 0..4, 0.6),
+        ];
+        let boxes = vec![TextBox::level(&Rect::new(0.0, 0.0, 64.0, 20.0)); texts.len()];
+        let lines = lines(&boxes, texts);
+        let kept: Vec<String> = lines.iter().map(Line::text).collect();
+        assert_eq!(kept, ["R20", "R20", "faded", "dash -"]);
+        assert_eq!((lines[0].rect.left, lines[0].rect.right), (0.0, 24.0));
+        assert_eq!((lines[1].rect.left, lines[1].rect.right), (40.0, 64.0));
     }
 }

@@ -61,6 +61,8 @@ pub struct LineText {
     pub posteriors: Posteriors,
     /// How much darker than its paper its ink is, from 0 to 1.
     pub depth: f32,
+    /// The same for the darkest ink of each character.
+    pub depths: Vec<f32>,
 }
 
 impl LineText {
@@ -128,12 +130,12 @@ impl Recogniser {
                 let line = &lines[index];
                 let step = STRIDE as f32 * line.length() / crop.width as f32;
                 let posteriors = posteriors(line.left(), step, logits, &self.alphabet);
+                let marks = single_blanks(&decode(&posteriors));
                 let (ink, paper) = crop.levels();
-                LineText {
-                    chars: place(&decode(&posteriors), crop.width, line),
-                    posteriors,
-                    depth: (paper - ink) / paper.max(1.0),
-                }
+                let depth = |level: f32| (paper - level) / paper.max(1.0);
+                let chars = place(&marks, crop.width, line);
+                let depths = chars.iter().map(|c| depth(crop.darkest(c, line))).collect();
+                LineText { chars, posteriors, depth: depth(ink), depths }
             })
             .collect())
     }
@@ -242,6 +244,16 @@ impl Crop {
         std::array::from_fn(|level| ((level as f32 - low) / (high - low)).clamp(0.0, 1.0))
     }
 
+    /// The darkest grey level at a character's place.
+    fn darkest(&self, char: &Char, line: &TextBox) -> f32 {
+        let column = |x: f32| (x - line.left()) / line.length() * self.width as f32;
+        let columns =
+            column(char.left) as usize..(column(char.right).ceil() as usize).min(self.width);
+        let rows = self.pixels.chunks_exact(self.width);
+        let levels = rows.flat_map(|row| row.get(columns.clone()).unwrap_or_default());
+        f32::from(levels.copied().min().unwrap_or(u8::MAX))
+    }
+
     /// The grey levels of ink and of paper: the 2nd percentile and the 90th.
     fn levels(&self) -> (f32, f32) {
         let mut counts = [0usize; 256];
@@ -325,9 +337,8 @@ fn posteriors(left: f32, step: f32, logits: &[f32], alphabet: &Alphabet) -> Post
     posteriors
 }
 
-/// Puts marks on the page: each reaches half way to its neighbours, single blanks between words.
+/// Puts marks on the page: each reaches half way to its neighbours.
 fn place(marks: &[Mark], crop_width: usize, line: &TextBox) -> Vec<Char> {
-    let marks = single_blanks(marks);
     let reach = REACH * EM;
     let scale = line.length() / crop_width as f32;
     let on_page = |x: f32| line.left() + x.clamp(0.0, crop_width as f32) * scale;
