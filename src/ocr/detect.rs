@@ -113,6 +113,12 @@ impl TextBox {
         Self { turned: !self.turned, ..*self }
     }
 
+    /// The same stretch on the mirror image of a page of this width.
+    pub fn mirrored(&self, width: f32) -> Self {
+        let [level, slope, bend] = self.curve;
+        Self { middle: width - self.middle, curve: [level, -slope, bend], ..*self }
+    }
+
     /// Whether it is to be read from its right end on its head.
     pub fn is_turned(&self) -> bool {
         self.turned

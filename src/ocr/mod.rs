@@ -17,7 +17,7 @@ pub mod recognise;
 use std::sync::Arc;
 
 use image::GrayImage;
-use image::imageops::{rotate90, rotate180};
+use image::imageops::{flip_horizontal, rotate90, rotate180};
 
 use crate::geometry::Rect;
 use crate::stage::{Stage, Watch};
@@ -29,7 +29,7 @@ use recognise::{LineText, Recogniser};
 /// Upright pages, even poor photocopies, read better than this, so they pay for no second look.
 const SURELY_UPRIGHT: f32 = 0.9;
 
-/// How many of a page's widest lines are turned over to compare both ways up.
+/// How many of a page's widest lines are turned over, or mirrored, to compare how they read.
 const LINES_TO_TURN: usize = 8;
 
 /// Lines that the recogniser itself believes in less than this, on average, are stains, stamps and
@@ -44,6 +44,9 @@ const PLAIN: f32 = 0.9;
 /// one, which coloured headings are, too. Measured: 0.14 to 0.35, and 0.39 to 0.46.
 const FAINT: f32 = 0.36;
 const PALE: f32 = 0.5;
+
+/// The share of a page's characters that is faint, at least, where a copier had too little toner.
+const FADED: f32 = 0.1;
 
 /// What was read on a page.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -97,13 +100,53 @@ impl Reader {
         let read_on = print.unwrap_or(page);
         let texts = self.recognise(read_on, &found.boxes, watch)?;
         if !self.lies_upside_down(read_on, &found.boxes, &texts, watch)? {
-            let lines = lines(&found.boxes, texts);
+            let lines = self.lines(read_on, &found.boxes, texts, watch)?;
             return Ok(Reading { quarter_turns, lines, rules: found.rules });
         }
-        let found = self.detect(&rotate180(page), watch)?;
-        let texts = self.recognise(&rotate180(read_on), &found.boxes, watch)?;
-        let lines = lines(&found.boxes, texts);
+        let (turned, read_on) = (rotate180(page), rotate180(read_on));
+        let found = self.detect(&turned, watch)?;
+        let texts = self.recognise(&read_on, &found.boxes, watch)?;
+        let lines = self.lines(&read_on, &found.boxes, texts, watch)?;
         Ok(Reading { quarter_turns: quarter_turns + 2, lines, rules: found.rules })
+    }
+
+    /// Those lines that are print.
+    fn lines(
+        &self,
+        page: &GrayImage,
+        boxes: &[TextBox],
+        texts: Vec<LineText>,
+        watch: Watch,
+    ) -> Result<Vec<Line>, ModelError> {
+        let print = depth_of_print(&texts);
+        let all = boxes.iter().zip(&texts);
+        let faint: Vec<_> = all.filter(|(_, text)| text.is_faint(print)).collect();
+        let length: usize = texts.iter().map(|text| text.chars.len()).sum();
+        let faint_length: usize = faint.iter().map(|(_, text)| text.chars.len()).sum();
+        let is_faded = faint_length as f32 > FADED * length as f32
+            && !self.shines_through(page, faint, watch)?;
+        Ok(lines(boxes, texts, print, is_faded))
+    }
+
+    /// Whether faint lines read better in the mirror, whichever edge the sheet was turned over.
+    fn shines_through(
+        &self,
+        page: &GrayImage,
+        faint: Vec<(&TextBox, &LineText)>,
+        watch: Watch,
+    ) -> Result<bool, ModelError> {
+        let faint = widest(faint);
+        let upright = confidence(faint.iter().map(|(_, text)| *text));
+        let mirror = flip_horizontal(page);
+        let mirrored = |(line, _): &(&TextBox, _)| line.mirrored(page.width() as f32);
+        let sideways: Vec<TextBox> = faint.iter().map(mirrored).collect();
+        let overhead: Vec<TextBox> = sideways.iter().map(TextBox::turned_over).collect();
+        for lines in [sideways, overhead] {
+            if confidence(&self.recognise(&mirror, &lines, watch)?) >= upright {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether the widest lines read better when turned over.
@@ -114,16 +157,13 @@ impl Reader {
         texts: &[LineText],
         watch: Watch,
     ) -> Result<bool, ModelError> {
-        let mut widest: Vec<(&TextBox, &LineText)> = boxes.iter().zip(texts).collect();
-        widest.sort_by(|(a, _), (b, _)| b.length().total_cmp(&a.length()));
-        widest.truncate(LINES_TO_TURN);
-        let upright = mean(widest.iter().map(|(_, text)| text.confidence()));
+        let widest = widest(boxes.iter().zip(texts).collect());
+        let upright = confidence(widest.iter().map(|(_, text)| *text));
         if widest.is_empty() || upright >= SURELY_UPRIGHT {
             return Ok(false);
         }
         let turned: Vec<TextBox> = widest.iter().map(|(line, _)| line.turned_over()).collect();
-        let texts = self.recognise(page, &turned, watch)?;
-        Ok(mean(texts.iter().map(LineText::confidence)) > upright)
+        Ok(confidence(&self.recognise(page, &turned, watch)?) > upright)
     }
 
     fn detect(&self, page: &GrayImage, watch: Watch) -> Result<Detection, ModelError> {
@@ -140,22 +180,38 @@ impl Reader {
     }
 }
 
-fn lines(boxes: &[TextBox], texts: Vec<LineText>) -> Vec<Line> {
+impl LineText {
+    /// Whether it is text, but of so much less ink than this depth that it may be no print.
+    fn is_faint(&self, print: f32) -> bool {
+        self.depth < PALE * print && !self.is_plain(print) && self.confidence() >= READABLE
+    }
+
+    /// Whether it is print, on a page whose print is so deep, be it coloured or smudged.
+    fn is_plain(&self, print: f32) -> bool {
+        let stands_out = self.depth / print;
+        let least = if stands_out < PALE { PLAIN } else { READABLE };
+        stands_out >= FAINT && self.confidence() >= least
+    }
+}
+
+/// How deep the ink of most lines is that are print without a doubt.
+fn depth_of_print(texts: &[LineText]) -> f32 {
     let mut plain: Vec<f32> =
         texts.iter().filter(|text| text.confidence() >= PLAIN).map(|text| text.depth).collect();
     plain.sort_by(f32::total_cmp);
-    let print = plain.get(plain.len() / 2).copied().unwrap_or(f32::MIN_POSITIVE);
-    let is_print = |text: &LineText| {
-        let stands_out = text.depth / print;
-        let least = if stands_out < PALE { PLAIN } else { READABLE };
-        stands_out >= FAINT && text.confidence() >= least
-    };
+    plain.get(plain.len() / 2).copied().unwrap_or(f32::MIN_POSITIVE)
+}
+
+/// What of these texts is print of this depth, or any text at all on a page where print faded.
+fn lines(boxes: &[TextBox], texts: Vec<LineText>, print: f32, is_faded: bool) -> Vec<Line> {
+    let is_print = |text: &LineText| text.is_plain(print) || is_faded && text.is_faint(print);
+    let least = if is_faded { 0.0 } else { FAINT * print };
     boxes
         .iter()
         .zip(texts)
         .filter(|(_, text)| !text.chars.is_empty() && is_print(text))
         .map(|(line, mut text)| {
-            let rect = cut_faint_ends(&mut text, line.rect(), FAINT * print);
+            let rect = cut_faint_ends(&mut text, line.rect(), least);
             let posteriors = Some(Arc::new(text.posteriors));
             Line { rect, chars: text.chars, posteriors }
         })
@@ -186,19 +242,35 @@ fn cut_faint_ends(text: &mut LineText, mut rect: Rect, depth: f32) -> Rect {
     rect
 }
 
-fn mean(values: impl Iterator<Item = f32>) -> f32 {
-    let (sum, count) = values.fold((0.0, 0), |(sum, count), value| (sum + value, count + 1));
+/// The widest lines of these.
+fn widest<'a>(mut lines: Vec<(&'a TextBox, &'a LineText)>) -> Vec<(&'a TextBox, &'a LineText)> {
+    lines.sort_by(|(a, _), (b, _)| b.length().total_cmp(&a.length()));
+    lines.truncate(LINES_TO_TURN);
+    lines
+}
+
+/// The mean confidence of lines; 0 of none.
+fn confidence<'a>(texts: impl IntoIterator<Item = &'a LineText>) -> f32 {
+    let confidences = texts.into_iter().map(LineText::confidence);
+    let (sum, count) = confidences.fold((0.0, 0), |(sum, count), one| (sum + one, count + 1));
     if count == 0 { 0.0 } else { sum / count as f32 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alphabet::Alphabet;
 
     /// A line's text, read so well, of ink that is so much darker than its paper.
     fn read(text: &str, confidence: f32, depth: f32) -> LineText {
         let char = |value| Char { value, left: 0.0, right: 8.0, confidence };
         LineText { chars: text.chars().map(char).collect(), depth, ..LineText::default() }
+    }
+
+    /// What is print on a page that did not fade.
+    fn print_of(boxes: &[TextBox], texts: Vec<LineText>) -> Vec<Line> {
+        let print = depth_of_print(&texts);
+        lines(boxes, texts, print, false)
     }
 
     #[test]
@@ -212,11 +284,11 @@ mod tests {
             read("OUTT MUT", 0.8, 0.3),
         ];
         let boxes = vec![TextBox::level(&Rect::new(0.0, 0.0, 50.0, 20.0)); texts.len()];
-        let kept: Vec<String> = lines(&boxes, texts).iter().map(Line::text).collect();
+        let kept: Vec<String> = print_of(&boxes, texts).iter().map(Line::text).collect();
         assert_eq!(kept, ["print", "more print", "a smudge of print", "a blue heading"]);
         // A page that is pale all over.
         let pale = vec![read("faded", 0.95, 0.1), read("toner", 0.7, 0.08)];
-        assert_eq!(lines(&boxes, pale).len(), 2);
+        assert_eq!(print_of(&boxes, pale).len(), 2);
     }
 
     #[test]
@@ -241,10 +313,67 @@ mod tests {
             line("dash -", 0..4, 0.6),
         ];
         let boxes = vec![TextBox::level(&Rect::new(0.0, 0.0, 64.0, 20.0)); texts.len()];
-        let lines = lines(&boxes, texts);
+        let lines = print_of(&boxes, texts);
         let kept: Vec<String> = lines.iter().map(Line::text).collect();
         assert_eq!(kept, ["R20", "R20", "faded", "dash -"]);
         assert_eq!((lines[0].rect.left, lines[0].rect.right), (0.0, 24.0));
         assert_eq!((lines[1].rect.left, lines[1].rect.right), (40.0, 64.0));
+    }
+
+    /// Reads a line whose ink is at its upper left as "E", and any other as an uncertain "3".
+    struct Letter(Alphabet);
+
+    impl Model for Letter {
+        fn run(
+            &self,
+            [count, _, height, width]: [usize; 4],
+            input: &[f32],
+        ) -> Result<Tensor, ModelError> {
+            let (classes, steps) = (self.0.classes(), width / 4);
+            let class = |value| (1..classes).find(|&class| self.0.character(class) == Some(value));
+            let mut data = vec![0.0; count * steps * classes];
+            for (index, line) in input.chunks_exact(height * width).enumerate() {
+                let is_e = line[height / 4 * width + 6] < 0.5;
+                let (value, logit) = if is_e { ('E', 12.0) } else { ('3', 6.0) };
+                for step in 0..steps {
+                    let class = if step == 1 { class(value).unwrap() } else { 0 };
+                    data[(index * steps + step) * classes + class] = logit;
+                }
+            }
+            Ok(Tensor { shape: vec![count, steps, classes], data })
+        }
+    }
+
+    struct Nobody;
+
+    impl crate::stage::Observer for Nobody {}
+
+    /// What is read of two lines of print and two faint ones, all with a spot in a corner.
+    fn read_faint(is_mirrored: bool) -> Vec<String> {
+        let letter = || Letter(Alphabet::parse(&alphabet::full()).unwrap());
+        let reader = Reader {
+            detector: Detector::new(Box::new(letter())),
+            recogniser: Recogniser::new(Box::new(letter()), letter().0),
+        };
+        let mut page = GrayImage::from_pixel(200, 200, image::Luma([250]));
+        let mut boxes = Vec::new();
+        let faint_left = if is_mirrored { 95 } else { 55 };
+        let spots = [(30, 55), (30, 55), (200, faint_left), (200, faint_left)];
+        for (top, (level, left)) in (0..).step_by(40).zip(spots) {
+            for (x, y) in (left..left + 10).flat_map(|x| (top + 5..top + 18).map(move |y| (x, y))) {
+                page.put_pixel(x, y, image::Luma([level]));
+            }
+            boxes.push(TextBox::level(&Rect::new(50.0, top as f32, 110.0, (top + 40) as f32)));
+        }
+        let watch = Watch::new(&Nobody, 0);
+        let texts = reader.recognise(&page, &boxes, watch).unwrap();
+        let lines = reader.lines(&page, &boxes, texts, watch).unwrap();
+        lines.iter().map(Line::text).collect()
+    }
+
+    #[test]
+    fn print_that_faded_is_read_and_what_shines_through_is_not() {
+        assert_eq!(read_faint(false), ["E", "E", "E", "E"]);
+        assert_eq!(read_faint(true), ["E", "E"]);
     }
 }
