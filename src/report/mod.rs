@@ -70,8 +70,18 @@ pub struct Reading {
     pub detail: Option<String>,
 }
 
-/// Reads the reports on the pages of a document.
+/// Lines of a document at most: sixty full pages have fewer, and what takes the square of their
+/// number still takes no more than some seconds.
+const MOST_LINES: usize = 20_000;
+
+/// Reads the reports on the pages of a document; those of one with too many lines it leaves alone.
 pub fn read(pages: &[PageText], options: &Options) -> Reading {
+    if pages.iter().map(|page| page.lines.len()).sum::<usize>() > MOST_LINES {
+        let detail = format!(
+            "The document has more than {MOST_LINES} lines of text: send the pages of one report at a time."
+        );
+        return Reading { detail: Some(detail), ..Reading::default() };
+    }
     let sheets = order::put_right(pages);
     let strip = Strip::of(&sheets.pages);
     let mut reading = Reading {
@@ -206,4 +216,21 @@ fn regions(strip: &Strip, part: &Strip) -> Vec<Region> {
             Some(Region { page: frame.page, rect })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_lines_than_a_report_has_are_refused_with_what_to_do() {
+        let lines: Vec<(&str, f32, f32)> =
+            (0..=MOST_LINES).map(|i| ("một", 100.0, 40.0 * i as f32)).collect();
+        let reading = read(&[fixture::page(0, &lines)], &Options::default());
+        assert!(reading.reports.is_empty());
+        let detail = reading.detail.unwrap();
+        assert!(
+            detail.contains("more than 20000 lines") && detail.contains("one report at a time")
+        );
+    }
 }

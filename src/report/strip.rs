@@ -19,10 +19,6 @@ use crate::text::{Char, Direction, Line, PageText};
 /// Width of a page in strip units.
 const WIDTH: f32 = 1000.0;
 
-/// Lines that are read at most: a report of sixty full pages has fewer, and what takes the square of
-/// their number still takes no more than some seconds.
-const MOST_LINES: usize = 20_000;
-
 /// A line of more letters is not joined with another one.
 const LONGEST: usize = 500;
 
@@ -212,7 +208,6 @@ impl Strip {
                 .filter(|(line, _)| !furniture.contains_key(&(index, *line)))
                 .map(|(_, line)| line)
                 .filter(|line| !line.chars.is_empty() && line.rect.height() >= 2.0)
-                .take(MOST_LINES.saturating_sub(strip.pieces.len()))
                 .collect();
             let Some(first) = kept.iter().map(|line| line.rect.top).min_by(f32::total_cmp) else {
                 continue;
@@ -627,13 +622,6 @@ mod tests {
         ]);
         assert_eq!(said(&strip), ["một", "hai"]);
         assert_eq!(strip.pieces[1].at.top, strip.pieces[0].at.bottom);
-    }
-
-    #[test]
-    fn of_more_lines_than_a_report_has_the_first_are_read() {
-        let lines: Vec<(&str, f32, f32)> =
-            (0..MOST_LINES + 9).map(|i| ("một", 100.0, 40.0 * i as f32)).collect();
-        assert_eq!(strip(&lines).pieces.len(), MOST_LINES);
     }
 
     #[test]
