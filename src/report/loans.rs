@@ -407,11 +407,10 @@ fn blocks(strip: &Strip) -> RowsRead {
             entry.amount = amounts.pop().map(|(_, pieces)| pieces).unwrap_or_default();
         }
     }
-    found
-        .into_iter()
-        .filter(|block| !block.entries.is_empty() || !block.total.is_empty())
-        .map(|block| block.row())
-        .collect()
+    let is_read = |block: &Block| {
+        !(block.code.is_empty() && block.entries.is_empty() && block.total.is_empty())
+    };
+    found.into_iter().filter(is_read).map(|block| block.row()).collect()
 }
 
 /// "Chỉ tiêu", "VND", "USD" over a block's columns.
@@ -670,6 +669,18 @@ mod tests {
             let expected = "1 | 01311001 | Ngân hàng TMCP Quân đội | Dư nợ cho vay dài hạn=12; Dư nợ cần chú ý=12 | 12";
             assert_eq!(printed(&rows), [expected]);
         }
+    }
+
+    #[test]
+    fn lender_of_a_block_whose_debts_are_too_faint_to_be_read_is_told_by_its_code() {
+        let body = [
+            ("1. Ngân hàng TMCP Quân đội", 60.0, 100.0),
+            ("01311001", 60.0, 122.0),
+            ("Chỉ tiêu", 200.0, 150.0),
+            ("2. không có mã nào ở đây", 60.0, 200.0),
+        ];
+        let rows = loans(&strip(&body));
+        assert_eq!(printed(&rows), ["1 | 01311001 | Ngân hàng TMCP Quân đội |  | "]);
     }
 
     #[test]
