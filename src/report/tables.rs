@@ -424,9 +424,13 @@ pub(super) fn bad_debts(strip: &Strip) -> RowsRead {
         grid.column(Column::Group, Shape::Count),
         grid.column(Column::Amount, Shape::Amount),
     ];
+    // A date is a debt's, whatever was overlooked beside it.
+    let is_dated = |row: &Vec<Vec<Piece>>| {
+        row.first().is_some_and(|date| Shape::Date.put(&cell(date, Shape::Date).text).valid)
+    };
     let rows: Vec<Vec<Vec<Piece>>> = single_rows(&grid.strip, &columns)
         .into_iter()
-        .filter(|row| row.iter().filter(|cell| !cell.is_empty()).count() >= 2)
+        .filter(|row| is_dated(row) || row.iter().filter(|cell| !cell.is_empty()).count() >= 2)
         .collect();
     let heights: Vec<f32> = rows.iter().map(|row| row_height(row)).collect();
     let numbers = grid.column(Column::Number, Shape::Count);
@@ -777,6 +781,24 @@ mod tests {
         let both = ruled(own, &[350.0, 537.0, 771.0], &[95.0, 190.0]);
         let rows = months(&Strip::of(&[both]));
         assert_eq!(texts(&rows), [["273", "62", "335"], ["117", "0", "117"]]);
+    }
+
+    #[test]
+    fn bad_debt_of_which_only_the_date_was_read_is_one() {
+        let rows = bad_debts(&strip(&[
+            ("STT", 60.0, 100.0),
+            ("Tên TCTD", 200.0, 100.0),
+            ("Ngày phát sinh cuối cùng", 380.0, 100.0),
+            ("Nhóm nợ", 600.0, 100.0),
+            ("Số tiền VND", 700.0, 100.0),
+            ("1", 65.0, 145.0),
+            ("Quân đội", 150.0, 145.0),
+            ("23/09/2022", 440.0, 130.0),
+            ("4", 625.0, 130.0),
+            ("945", 700.0, 130.0),
+            ("03/01/2022", 440.0, 160.0),
+        ]));
+        assert_eq!(texts(&rows)[1], ["03/01/2022", "", "", "1", "Quân đội"]);
     }
 
     #[test]
