@@ -4,6 +4,7 @@
 
 use super::fields::{Wanted, is_note, stacks};
 use super::grammar;
+use super::sections::is_unit;
 use super::shapes::Shape;
 use super::strip::{Piece, Strip, is_figures, rows, text_of};
 use super::words;
@@ -357,7 +358,8 @@ fn header<R: Copy + PartialEq>(
         .map_or(f32::MAX, |piece| piece.y() + 0.8 * piece.em());
     let mut candidates: Vec<(f32, f32, HeaderCell<R>)> = Vec::new();
     for (start, piece) in pieces.iter().enumerate() {
-        if piece.y() > end || figure(&piece) {
+        // The unit above a table resembles a header that names one, too.
+        if piece.y() > end || figure(&piece) || is_unit(&piece.key) {
             continue;
         }
         for members in stacks(pieces, start) {

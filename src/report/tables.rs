@@ -802,6 +802,22 @@ mod tests {
     }
 
     #[test]
+    fn unit_over_a_header_that_was_misread_names_no_column() {
+        let rows = months(&strip(&[
+            ("Đơn vị: Triệu VND", 770.0, 78.0),
+            ("Tháng", 100.0, 100.0),
+            ("Dư nợ vay n UO", 300.0, 100.0),
+            ("Dư nợ thẻ tín dụng", 500.0, 100.0),
+            ("Tổng dư nợ (*)", 700.0, 100.0),
+            ("02/2026", 100.0, 130.0),
+            ("73", 400.0, 130.0),
+            ("17", 600.0, 130.0),
+            ("90", 850.0, 130.0),
+        ]));
+        assert_eq!(texts(&rows), [["73", "17", "90"]]);
+    }
+
+    #[test]
     fn table_goes_on_over_a_page_with_its_header_printed_again() {
         let header =
             [("Tháng", 100.0, 100.0), ("Dư nợ vay", 300.0, 100.0), ("Tổng dư nợ", 700.0, 100.0)];
