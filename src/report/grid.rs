@@ -20,6 +20,8 @@ const PART: usize = 4;
 const MOST_WORDS: usize = 60;
 /// What a line's box has beside its text at each end, in em.
 const BOX_MARGIN: f32 = 0.3;
+/// A rule this close to what stands in a column is beside it, in em: boxes are a little too wide.
+const CLOSE: f32 = 0.5;
 /// In a row that is a header by its other cells, so much is enough.
 const ALIKE_IN_HEADER: f32 = 0.45;
 
@@ -419,6 +421,7 @@ fn edges<R: Copy + PartialEq>(
     let bottom = body.last().map_or(top, |piece| piece.at.bottom);
     let ruled = segment.columns_ruled(top, bottom);
     let extents = extents(header, body);
+    let close = CLOSE * segment.em();
     let mut columns: Columns<R> = Vec::new();
     for (pair, extent) in header.windows(2).zip(extents.windows(2)) {
         let ([left, right], [its, next]) = (pair, extent) else { continue };
@@ -426,11 +429,10 @@ fn edges<R: Copy + PartialEq>(
         let within = |range: std::ops::Range<f32>| -> Vec<f32> {
             ruled.iter().copied().filter(|x| range.contains(x)).collect()
         };
-        // Rules that shine through the sheet stand anywhere, the table's own between its columns.
-        let mut between = within(its.1..next.0);
-        if between.is_empty() {
-            between = within(from..to);
-        }
+        // Rules that shine through the sheet and streaks stand anywhere, the table's own between its
+        // columns, if close to what stands in them.
+        let white = its.1 - close..next.0 + close;
+        let between = within(if its.1 <= next.0 { white } else { from..to });
         match between[..] {
             [] if its.1 <= next.0 => columns.push((Some(left.role), (its.1 + next.0) / 2.0)),
             [] => columns.push((Some(left.role), least_cut(left.at, right.at, body))),
@@ -439,16 +441,16 @@ fn edges<R: Copy + PartialEq>(
             [first, .., last] => columns.extend([(Some(left.role), first), (None, last)]),
         }
     }
-    if let Some(last) = header.last() {
-        let beyond: Vec<f32> = ruled.iter().copied().filter(|x| *x > last.at.right).collect();
+    if let (Some(last), Some(its)) = (header.last(), extents.last()) {
+        let beyond: Vec<f32> = ruled.iter().copied().filter(|x| *x > its.1).collect();
         match beyond[..] {
             [edge, _, ..] => columns.extend([(Some(last.role), edge), (None, f32::MAX)]),
             _ => columns.push((Some(last.role), f32::MAX)),
         }
     }
     // Likewise before the first: the table's left border, then an unknown column.
-    if let Some(first) = header.first() {
-        let before: Vec<f32> = ruled.iter().copied().filter(|x| *x < first.at.left).collect();
+    if let Some(its) = extents.first() {
+        let before: Vec<f32> = ruled.iter().copied().filter(|x| *x < its.0).collect();
         if let [_, .., edge] = before[..] {
             columns.insert(0, (None, edge));
         }

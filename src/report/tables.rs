@@ -784,21 +784,29 @@ mod tests {
     }
 
     #[test]
-    fn bad_debt_of_which_only_the_date_was_read_is_one() {
-        let rows = bad_debts(&strip(&[
-            ("STT", 60.0, 100.0),
-            ("Tên TCTD", 200.0, 100.0),
-            ("Ngày phát sinh cuối cùng", 380.0, 100.0),
-            ("Nhóm nợ", 600.0, 100.0),
-            ("Số tiền VND", 700.0, 100.0),
-            ("1", 65.0, 145.0),
-            ("Quân đội", 150.0, 145.0),
-            ("23/09/2022", 440.0, 130.0),
-            ("4", 625.0, 130.0),
-            ("945", 700.0, 130.0),
-            ("03/01/2022", 440.0, 160.0),
-        ]));
-        assert_eq!(texts(&rows)[1], ["03/01/2022", "", "", "1", "Quân đội"]);
+    fn streaks_through_a_table_make_no_columns() {
+        let sheet = |left: f32| {
+            let mut lines = vec![
+                ("Tháng", 120.0, 100.0),
+                ("Dư nợ vay (*)", 300.0, 100.0),
+                ("Dư nợ thẻ", 510.0, 100.0),
+                ("Tổng dư nợ", 710.0, 100.0),
+            ];
+            for (y, month) in [(130.0, "02/2028"), (160.0, "01/2028")] {
+                let amounts = [(240.0, "273"), (470.0, "62"), (660.0, "335")];
+                lines.push((month, 90.0, y));
+                lines.extend(amounts.map(|(x, amount)| (amount, x + left, y)));
+            }
+            page(0, &lines)
+        };
+        let months_of = |page, streak: f32| {
+            let page = ruled(page, &[75.0, 930.0], &[95.0, 126.0, 156.0, 190.0]);
+            let rows = months(&Strip::of(&[ruled(page, &[streak, streak], &[95.0, 190.0])]));
+            texts(&rows).concat().join(" ")
+        };
+        // Amounts at the left and at the right of their cells, and a streak beyond them.
+        assert_eq!(months_of(sheet(0.0), 697.0), "273 62 335 273 62 335");
+        assert_eq!(months_of(sheet(190.0), 820.0), "273 62 335 273 62 335");
     }
 
     #[test]
@@ -815,6 +823,24 @@ mod tests {
             ("90", 850.0, 130.0),
         ]));
         assert_eq!(texts(&rows), [["73", "17", "90"]]);
+    }
+
+    #[test]
+    fn bad_debt_of_which_only_the_date_was_read_is_one() {
+        let rows = bad_debts(&strip(&[
+            ("STT", 60.0, 100.0),
+            ("Tên TCTD", 200.0, 100.0),
+            ("Ngày phát sinh cuối cùng", 380.0, 100.0),
+            ("Nhóm nợ", 600.0, 100.0),
+            ("Số tiền VND", 700.0, 100.0),
+            ("1", 65.0, 145.0),
+            ("Quân đội", 150.0, 145.0),
+            ("23/09/2022", 440.0, 130.0),
+            ("4", 625.0, 130.0),
+            ("945", 700.0, 130.0),
+            ("03/01/2022", 440.0, 160.0),
+        ]));
+        assert_eq!(texts(&rows)[1], ["03/01/2022", "", "", "1", "Quân đội"]);
     }
 
     #[test]
