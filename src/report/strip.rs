@@ -23,6 +23,9 @@ const WIDTH: f32 = 1000.0;
 /// their number still takes no more than some seconds.
 const MOST_LINES: usize = 20_000;
 
+/// A rule that is shorter than this, in em, is an accent or a part of a letter and parts nothing.
+const SHORTEST_RULE: f32 = 1.6;
+
 /// A line of more letters is not joined with another one.
 const LONGEST: usize = 500;
 
@@ -365,6 +368,7 @@ impl Strip {
             .across
             .iter()
             .filter(|rule| rule.left - reach <= x && x <= rule.right + reach)
+            .filter(|rule| rule.right - rule.left >= SHORTEST_RULE * self.em())
             .map(|rule| rule.y)
             .filter(|y| (top..bottom).contains(y) && !self.is_at_seam(*y))
             .collect();
@@ -634,6 +638,18 @@ mod tests {
         let lines: Vec<(&str, f32, f32)> =
             (0..MOST_LINES + 9).map(|i| ("một", 100.0, 40.0 * i as f32)).collect();
         assert_eq!(strip(&lines).pieces.len(), MOST_LINES);
+    }
+
+    #[test]
+    fn part_of_a_letter_that_was_taken_for_a_rule_parts_no_lines() {
+        let rules_under = |width: f32| {
+            let mut sheet =
+                page(0, &[("Thông tin quan hệ tín", 100.0, 100.0), ("dụng", 100.0, 122.0)]);
+            let rect = Rect::new(100.0, 121.0, 100.0 + width, 123.0);
+            sheet.rules.push(Rule { direction: Direction::Horizontal, rect });
+            Strip::of(&[sheet]).rules_between(116.0, 11.0, 33.0)
+        };
+        assert_eq!((rules_under(24.0), rules_under(200.0)), (0, 1));
     }
 
     #[test]
