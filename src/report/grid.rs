@@ -303,8 +303,10 @@ pub(super) fn heads<R: Copy + PartialEq>(piece: &Piece, wanted: &Wanted<R>) -> V
 fn header_parts<R>(piece: &Piece, wanted: &Wanted<R>) -> Option<Vec<Piece>> {
     let wordings = || wanted.iter().flat_map(|(_, wordings)| *wordings);
     let longest = wordings().map(|wording| wording.len()).max()?;
-    let known = |part: &Piece| {
-        part.key.chars().count() >= PART && wordings().any(|wording| wording.contains(&part.key))
+    // Short ones resemble too much; but what a table begins with, as "STT", is one.
+    let known = |part: &Piece, is_first: bool| match part.key.chars().count() >= PART {
+        true => wordings().any(|wording| wording.contains(&part.key)),
+        false => is_first && wordings().any(|wording| *wording == part.key),
     };
     let blanks = || piece.chars.iter().enumerate().filter(|(_, c)| c.value == ' ').map(|(i, _)| i);
     let starts: Vec<usize> = std::iter::once(0).chain(blanks().map(|blank| blank + 1)).collect();
@@ -319,7 +321,7 @@ fn header_parts<R>(piece: &Piece, wanted: &Wanted<R>) -> Option<Vec<Piece>> {
             part.as_ref().is_none_or(|part| part.key.len() <= longest).then_some((last, part))
         });
         let parted = parts.filter_map(|(last, part)| {
-            let part = part.filter(known)?;
+            let part = part.filter(|part| known(part, word == 0))?;
             let rest = fewest.get(last + 1)?.as_ref()?;
             Some([vec![part], rest.clone()].concat())
         });

@@ -480,17 +480,20 @@ mod tests {
 
     #[test]
     fn headers_of_narrow_columns_that_were_read_as_one_are_two() {
-        let together = [&[("STT Mã TCTD", 30.0, 100.0)], &HEADER[2..]].concat();
-        let body = [
-            ("1", 45.0, 130.0),
-            ("01348002", 85.0, 130.0),
-            ("Quân đội", 200.0, 130.0),
-            ("Dư nợ cho vay khác", 500.0, 130.0),
-            ("66", 770.0, 130.0),
-            ("66", 900.0, 130.0),
-        ];
-        let rows = loans(&strip(&[&together[..], &body].concat()));
-        assert_eq!(printed(&rows), ["1 | 01348002 | Quân đội | Dư nợ cho vay khác=66 | 66"]);
+        for (together, read) in [("STT Mã TCTD", 2), ("STT Mã TCTD Tên TCTD/Chi nhánh TCTD", 3)]
+        {
+            let together = [&[(together, 30.0, 100.0)], &HEADER[read..]].concat();
+            let body = [
+                ("1", 45.0, 130.0),
+                ("01348002", 85.0, 130.0),
+                ("Quân đội", 200.0, 130.0),
+                ("Dư nợ cho vay khác", 500.0, 130.0),
+                ("66", 770.0, 130.0),
+                ("66", 900.0, 130.0),
+            ];
+            let rows = loans(&strip(&[&together[..], &body].concat()));
+            assert_eq!(printed(&rows), ["1 | 01348002 | Quân đội | Dư nợ cho vay khác=66 | 66"]);
+        }
     }
 
     #[test]
