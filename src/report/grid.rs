@@ -51,13 +51,19 @@ impl<R: Copy + PartialEq> Grid<R> {
     pub fn of(strip: &Strip, wanted: &Wanted<R>, least: usize) -> Option<Self> {
         let mut body = strip.clone();
         body.pieces.clear();
+        body.across.clear();
         let mut cells = Vec::new();
         let mut columns: Option<Columns<R>> = None;
         let mut first_places = Vec::new();
         let mut roles = Vec::new();
         for mut segment in segments(strip) {
             segment.pieces = segment.pieces.iter().flat_map(|piece| heads(piece, wanted)).collect();
-            let header = header(&segment.pieces, wanted, least);
+            let mut header = header(&segment.pieces, wanted, least);
+            if let Some(lean) = lean(&header, strip.em()) {
+                segment.level(lean);
+                header = self::header(&segment.pieces, wanted, least);
+            }
+            body.across.extend_from_slice(&segment.across);
             let used: Vec<usize> = header.iter().flat_map(|cell| cell.members.clone()).collect();
             let mut top = segment.pieces.first().map_or(0.0, |piece| piece.at.top);
             if let Some(bottom) = header.iter().map(|cell| cell.at.bottom).max_by(f32::total_cmp) {
@@ -410,6 +416,26 @@ fn header<R: Copy + PartialEq>(
     }
     cells.sort_by(|a, b| a.at.centre().x.total_cmp(&b.at.centre().x));
     cells
+}
+
+/// How far down a header goes for each step to the right, where the page leans so much that its rows
+/// stand beside others: the cells of a header stand on one height.
+fn lean<R>(header: &[HeaderCell<R>], em: f32) -> Option<f32> {
+    /// By so much, in em, a header leans from its first cell to its last one, at least.
+    const LEAST: f32 = 0.6;
+    /// Its cells are not further from the slanting line than this, in em.
+    const OFF: f32 = 0.35;
+    /// No page is photographed so crooked.
+    const STEEPEST: f32 = 0.15;
+    let ([first, .., last], 3..) = (header, header.len()) else { return None };
+    let (from, to) = (first.at.centre(), last.at.centre());
+    let slope = (to.y - from.y) / (to.x - from.x).max(1.0);
+    let is_on_line = |cell: &HeaderCell<R>| {
+        let at = cell.at.centre();
+        (at.y - from.y - slope * (at.x - from.x)).abs() < OFF * em
+    };
+    let leans = (to.y - from.y).abs() > LEAST * em && slope.abs() < STEEPEST;
+    (leans && header.iter().all(is_on_line)).then_some(slope)
 }
 
 /// The columns' edges: a vertical rule between two header cells, or else the white between what

@@ -353,6 +353,19 @@ impl Strip {
         }
     }
 
+    /// Lays level what leans by so much down for each step to the right; the page's middle stays.
+    pub fn level(&mut self, lean: f32) {
+        let middle = WIDTH / 2.0;
+        for piece in &mut self.pieces {
+            let up = lean * (piece.x() - middle);
+            (piece.at.top, piece.at.bottom) = (piece.at.top - up, piece.at.bottom - up);
+        }
+        for rule in &mut self.across {
+            rule.y -= lean * ((rule.left + rule.right) / 2.0 - middle);
+        }
+        self.pieces.sort_by(|a, b| a.y().total_cmp(&b.y()));
+    }
+
     /// The usual size of type.
     pub fn em(&self) -> f32 {
         let usual = || median(self.pieces.iter().map(Piece::em)).unwrap_or(16.0);

@@ -784,6 +784,26 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_lean_by_more_than_one_are_told_by_their_header() {
+        let lean = |x: f32, y: f32| y + 0.07 * x;
+        let mut lines = vec![
+            ("Tên TCTD", 100.0, 100.0),
+            ("Mã TCTD", 400.0, 100.0),
+            ("Sản phẩm", 560.0, 100.0),
+            ("Ngày tra cứu", 850.0, 100.0),
+        ];
+        let rows = [("01661001", "R11A", "22/09/2025"), ("01309001", "S37", "25/03/2025")];
+        for (row, (code, product, date)) in (1..).zip(rows) {
+            let y = 100.0 + 28.0 * row as f32;
+            lines.extend([("Quân đội", 100.0, y), (code, 400.0, y)]);
+            lines.extend([(product, 560.0, y), (date, 850.0, y)]);
+        }
+        let lines: Vec<_> = lines.iter().map(|&(text, x, y)| (text, x, lean(x, y))).collect();
+        let expected = rows.map(|(code, product, date)| [code, product, date]);
+        assert_eq!(texts(&look_ups(&strip(&lines))), expected);
+    }
+
+    #[test]
     fn streaks_through_a_table_make_no_columns() {
         let sheet = |left: f32| {
             let mut lines = vec![
