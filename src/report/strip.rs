@@ -459,6 +459,8 @@ pub(super) fn median(values: impl Iterator<Item = f32>) -> Option<f32> {
 
 /// Left and right edge of a page's tables in strip units, by its long horizontal rules.
 fn table_edges(page: &PageText) -> Option<(f32, f32)> {
+    /// Rules of a table are of one width, but for so much of the page's.
+    const ALIKE: f32 = 0.03;
     let width = page.width.max(1) as f32;
     let long: Vec<&Rect> = page
         .rules
@@ -471,6 +473,11 @@ fn table_edges(page: &PageText) -> Option<(f32, f32)> {
     }
     let left = median(long.iter().map(|rect| rect.left))?;
     let right = median(long.iter().map(|rect| rect.right))?;
+    // Rules of which most are broken or false end anywhere.
+    let is_whole = |rect: &&&Rect| (rect.width() - (right - left)).abs() < ALIKE * width;
+    if long.iter().filter(is_whole).count() < 3 {
+        return None;
+    }
     Some((left / width * WIDTH, right / width * WIDTH))
 }
 
@@ -663,6 +670,24 @@ mod tests {
             Strip::of(&[sheet]).rules_between(116.0, 11.0, 33.0)
         };
         assert_eq!((rules_under(24.0), rules_under(200.0)), (0, 1));
+    }
+
+    #[test]
+    fn broken_rules_tell_no_edges_of_tables() {
+        let left_of_the_second = |ends: [(f32, f32); 3]| {
+            let mut pages = [page(0, &[("một", 200.0, 300.0)]), page(1, &[("hai", 200.0, 300.0)])];
+            let whole = [(100.0, 900.0); 3];
+            for (page, ends) in pages.iter_mut().zip([whole, ends]) {
+                for (y, (left, right)) in [200.0, 290.0, 330.0].into_iter().zip(ends) {
+                    let rect = Rect::new(left, y, right, y + 2.0);
+                    page.rules.push(Rule { direction: Direction::Horizontal, rect });
+                }
+            }
+            Strip::of(&pages).pieces[1].at.left
+        };
+        // Of a page that lies further left, and of one whose rules are broken.
+        assert_eq!(left_of_the_second([(60.0, 860.0), (61.0, 861.0), (62.0, 862.0)]), 239.0);
+        assert_eq!(left_of_the_second([(60.0, 700.0), (150.0, 860.0), (230.0, 862.0)]), 200.0);
     }
 
     #[test]
