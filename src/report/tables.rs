@@ -569,6 +569,12 @@ fn grid_or_pairs(
     if row.iter().all(Vec::is_empty) { Vec::new() } else { vec![row] }
 }
 
+/// The row of a table that has one only: the first that has most cells, as a speck makes a row, too.
+fn fullest(rows: Vec<Vec<Vec<Piece>>>) -> Option<Vec<Vec<Piece>>> {
+    let cells = |row: &Vec<Vec<Piece>>| row.iter().filter(|cell| !cell.is_empty()).count();
+    rows.into_iter().rev().max_by_key(cells)
+}
+
 /// `credit_card_info`.
 pub(super) fn cards(strip: &Strip) -> RowsRead {
     let columns = [
@@ -597,9 +603,8 @@ pub(super) fn late_payments(strip: &Strip) -> RowsRead {
         (Column::Second, Shape::Count),
         (Column::Third, Shape::Count),
     ];
-    grid_or_pairs(strip, LATE, &columns)
+    fullest(grid_or_pairs(strip, LATE, &columns))
         .into_iter()
-        .take(1)
         .filter_map(|row| {
             let [mark, days, times] = &row[..] else { return None };
             let (days, times) = (cell(days, Shape::Count), cell(times, Shape::Count));
@@ -631,9 +636,8 @@ pub(super) fn late_payments(strip: &Strip) -> RowsRead {
 /// `loan_guarantee`.
 pub(super) fn guarantees(strip: &Strip) -> RowsRead {
     let columns = [(Column::First, Shape::Count), (Column::Second, Shape::Count)];
-    grid_or_pairs(strip, GUARANTEES, &columns)
+    fullest(grid_or_pairs(strip, GUARANTEES, &columns))
         .into_iter()
-        .take(1)
         .map(|row| row.iter().map(|pieces| plain(pieces, Shape::Count)).collect())
         .collect()
 }
@@ -1133,6 +1137,20 @@ mod tests {
         };
         assert_eq!(read("☑", "45"), "Y 45 45");
         assert_eq!(read("Không", "0"), "N 0 0");
+    }
+
+    #[test]
+    fn speck_above_the_only_row_is_none() {
+        let rows = late_payments(&strip(&[
+            ("Khách hàng có chậm thanh toán thẻ", 60.0, 100.0),
+            ("Số ngày chậm thanh toán thẻ lớn nhất", 370.0, 100.0),
+            ("Số lần chậm thanh toán thẻ", 700.0, 100.0),
+            ("A", 80.0, 121.0),
+            ("Có", 180.0, 140.0),
+            ("45", 500.0, 140.0),
+            ("2", 800.0, 140.0),
+        ]));
+        assert_eq!(texts(&rows), [["Y", "45", "2"]]);
     }
 
     #[test]
