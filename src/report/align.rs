@@ -147,7 +147,8 @@ pub(super) fn rows(
     let mut rows: Vec<(f32, Vec<Option<usize>>)> = Vec::new();
     for column in order {
         let heights = columns.get(column).map_or(&[][..], Vec::as_slice);
-        let matched = match_heights(&rows, heights, em, |entry, y| rules(column, entry, y));
+        let seen: Vec<f32> = rows.iter().map(|row| nearest_height(row, columns, column)).collect();
+        let matched = match_heights(&seen, heights, em, |entry, y| rules(column, entry, y));
         for (entry, &y) in heights.iter().enumerate() {
             match matched.get(entry).copied().flatten().and_then(|row| rows.get_mut(row)) {
                 Some((_, cells)) => cells[column] = Some(entry),
@@ -163,9 +164,23 @@ pub(super) fn rows(
     rows.into_iter().map(|(_, cells)| cells).collect()
 }
 
+/// The height of a row's cell that stands nearest to a column: where the page leans, those further
+/// away stand beside other rows.
+fn nearest_height(
+    (y, cells): &(f32, Vec<Option<usize>>),
+    columns: &[Vec<f32>],
+    column: usize,
+) -> f32 {
+    let heights = cells.iter().zip(columns).enumerate();
+    heights
+        .filter_map(|(other, (entry, heights))| Some((other, heights.get((*entry)?)?)))
+        .min_by_key(|(other, _)| other.abs_diff(column))
+        .map_or(*y, |(_, height)| *height)
+}
+
 /// For each height the row it belongs to, order kept.
 fn match_heights(
-    rows: &[(f32, Vec<Option<usize>>)],
+    rows: &[f32],
     heights: &[f32],
     em: f32,
     rules: impl Fn(usize, f32) -> usize,
@@ -173,9 +188,9 @@ fn match_heights(
     const GAP: f32 = 0.75;
     let (n, m) = (heights.len(), rows.len());
     // A page that still leans moves a whole column up or down.
-    let nearest = heights.iter().filter_map(|y| {
-        rows.iter().map(|row| row.0 - y).min_by(|a, b| a.abs().total_cmp(&b.abs()))
-    });
+    let nearest = heights
+        .iter()
+        .filter_map(|y| rows.iter().map(|row| row - y).min_by(|a, b| a.abs().total_cmp(&b.abs())));
     let lean = super::strip::median(nearest).unwrap_or(0.0);
     let mut best = vec![vec![(f32::INFINITY, 0_u8); m + 1]; n + 1];
     best[0][0] = (0.0, 0);
@@ -189,8 +204,8 @@ fn match_heights(
                 cell = (best[i][j - 1].0 + GAP, 2);
             }
             if i > 0 && j > 0 {
-                let away = (heights[i - 1] + lean - rows[j - 1].0).abs() / em;
-                let ruled = rules(i - 1, rows[j - 1].0) as f32;
+                let away = (heights[i - 1] + lean - rows[j - 1]).abs() / em;
+                let ruled = rules(i - 1, rows[j - 1]) as f32;
                 let cost = best[i - 1][j - 1].0 + away + 0.6 * ruled.min(2.0);
                 if cost < cell.0 && away < 1.6 {
                     cell = (cost, 3);
@@ -387,6 +402,14 @@ mod tests {
                 vec![Some(3), Some(2)]
             ]
         );
+    }
+
+    #[test]
+    fn rows_that_lean_by_nearly_one_are_followed_from_column_to_column() {
+        let column = |down: f32| (0..4).map(|row| 100.0 + 40.0 * row as f32 + down).collect();
+        let columns: Vec<Vec<f32>> = [0.0, 12.0, 24.0, 36.0].map(column).to_vec();
+        let own: Vec<_> = (0..4).map(|row| vec![Some(row); 4]).collect();
+        assert_eq!(rows(&columns, 20.0, |_, _, _| 0), own);
     }
 
     #[test]

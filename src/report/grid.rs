@@ -4,6 +4,7 @@
 
 use super::fields::{Wanted, is_note, stacks};
 use super::grammar;
+use super::sections::is_unit;
 use super::shapes::Shape;
 use super::strip::{Piece, Strip, is_figures, rows, text_of};
 use super::words;
@@ -19,6 +20,8 @@ const PART: usize = 4;
 const MOST_WORDS: usize = 60;
 /// What a line's box has beside its text at each end, in em.
 const BOX_MARGIN: f32 = 0.3;
+/// A rule this close to what stands in a column is beside it, in em: boxes are a little too wide.
+const CLOSE: f32 = 0.5;
 /// In a row that is a header by its other cells, so much is enough.
 const ALIKE_IN_HEADER: f32 = 0.45;
 
@@ -48,13 +51,19 @@ impl<R: Copy + PartialEq> Grid<R> {
     pub fn of(strip: &Strip, wanted: &Wanted<R>, least: usize) -> Option<Self> {
         let mut body = strip.clone();
         body.pieces.clear();
+        body.across.clear();
         let mut cells = Vec::new();
         let mut columns: Option<Columns<R>> = None;
         let mut first_places = Vec::new();
         let mut roles = Vec::new();
         for mut segment in segments(strip) {
             segment.pieces = segment.pieces.iter().flat_map(|piece| heads(piece, wanted)).collect();
-            let header = header(&segment.pieces, wanted, least);
+            let mut header = header(&segment.pieces, wanted, least);
+            if let Some(lean) = lean(&header, strip.em()) {
+                segment.level(lean);
+                header = self::header(&segment.pieces, wanted, least);
+            }
+            body.across.extend_from_slice(&segment.across);
             let used: Vec<usize> = header.iter().flat_map(|cell| cell.members.clone()).collect();
             let mut top = segment.pieces.first().map_or(0.0, |piece| piece.at.top);
             if let Some(bottom) = header.iter().map(|cell| cell.at.bottom).max_by(f32::total_cmp) {
@@ -300,8 +309,10 @@ pub(super) fn heads<R: Copy + PartialEq>(piece: &Piece, wanted: &Wanted<R>) -> V
 fn header_parts<R>(piece: &Piece, wanted: &Wanted<R>) -> Option<Vec<Piece>> {
     let wordings = || wanted.iter().flat_map(|(_, wordings)| *wordings);
     let longest = wordings().map(|wording| wording.len()).max()?;
-    let known = |part: &Piece| {
-        part.key.chars().count() >= PART && wordings().any(|wording| wording.contains(&part.key))
+    // Short ones resemble too much; but what a table begins with, as "STT", is one.
+    let known = |part: &Piece, is_first: bool| match part.key.chars().count() >= PART {
+        true => wordings().any(|wording| wording.contains(&part.key)),
+        false => is_first && wordings().any(|wording| *wording == part.key),
     };
     let blanks = || piece.chars.iter().enumerate().filter(|(_, c)| c.value == ' ').map(|(i, _)| i);
     let starts: Vec<usize> = std::iter::once(0).chain(blanks().map(|blank| blank + 1)).collect();
@@ -316,7 +327,7 @@ fn header_parts<R>(piece: &Piece, wanted: &Wanted<R>) -> Option<Vec<Piece>> {
             part.as_ref().is_none_or(|part| part.key.len() <= longest).then_some((last, part))
         });
         let parted = parts.filter_map(|(last, part)| {
-            let part = part.filter(known)?;
+            let part = part.filter(|part| known(part, word == 0))?;
             let rest = fewest.get(last + 1)?.as_ref()?;
             Some([vec![part], rest.clone()].concat())
         });
@@ -357,7 +368,8 @@ fn header<R: Copy + PartialEq>(
         .map_or(f32::MAX, |piece| piece.y() + 0.8 * piece.em());
     let mut candidates: Vec<(f32, f32, HeaderCell<R>)> = Vec::new();
     for (start, piece) in pieces.iter().enumerate() {
-        if piece.y() > end || figure(&piece) {
+        // The unit above a table resembles a header that names one, too.
+        if piece.y() > end || figure(&piece) || is_unit(&piece.key) {
             continue;
         }
         for members in stacks(pieces, start) {
@@ -406,6 +418,26 @@ fn header<R: Copy + PartialEq>(
     cells
 }
 
+/// How far down a header goes for each step to the right, where the page leans so much that its rows
+/// stand beside others: the cells of a header stand on one height.
+fn lean<R>(header: &[HeaderCell<R>], em: f32) -> Option<f32> {
+    /// By so much, in em, a header leans from its first cell to its last one, at least.
+    const LEAST: f32 = 0.6;
+    /// Its cells are not further from the slanting line than this, in em.
+    const OFF: f32 = 0.35;
+    /// No page is photographed so crooked.
+    const STEEPEST: f32 = 0.15;
+    let ([first, .., last], 3..) = (header, header.len()) else { return None };
+    let (from, to) = (first.at.centre(), last.at.centre());
+    let slope = (to.y - from.y) / (to.x - from.x).max(1.0);
+    let is_on_line = |cell: &HeaderCell<R>| {
+        let at = cell.at.centre();
+        (at.y - from.y - slope * (at.x - from.x)).abs() < OFF * em
+    };
+    let leans = (to.y - from.y).abs() > LEAST * em && slope.abs() < STEEPEST;
+    (leans && header.iter().all(is_on_line)).then_some(slope)
+}
+
 /// The columns' edges: a vertical rule between two header cells, or else the white between what
 /// stands in the two columns.
 fn edges<R: Copy + PartialEq>(
@@ -417,6 +449,7 @@ fn edges<R: Copy + PartialEq>(
     let bottom = body.last().map_or(top, |piece| piece.at.bottom);
     let ruled = segment.columns_ruled(top, bottom);
     let extents = extents(header, body);
+    let close = CLOSE * segment.em();
     let mut columns: Columns<R> = Vec::new();
     for (pair, extent) in header.windows(2).zip(extents.windows(2)) {
         let ([left, right], [its, next]) = (pair, extent) else { continue };
@@ -424,11 +457,10 @@ fn edges<R: Copy + PartialEq>(
         let within = |range: std::ops::Range<f32>| -> Vec<f32> {
             ruled.iter().copied().filter(|x| range.contains(x)).collect()
         };
-        // Rules that shine through the sheet stand anywhere, the table's own between its columns.
-        let mut between = within(its.1..next.0);
-        if between.is_empty() {
-            between = within(from..to);
-        }
+        // Rules that shine through the sheet and streaks stand anywhere, the table's own between its
+        // columns, if close to what stands in them.
+        let white = its.1 - close..next.0 + close;
+        let between = within(if its.1 <= next.0 { white } else { from..to });
         match between[..] {
             [] if its.1 <= next.0 => columns.push((Some(left.role), (its.1 + next.0) / 2.0)),
             [] => columns.push((Some(left.role), least_cut(left.at, right.at, body))),
@@ -437,16 +469,16 @@ fn edges<R: Copy + PartialEq>(
             [first, .., last] => columns.extend([(Some(left.role), first), (None, last)]),
         }
     }
-    if let Some(last) = header.last() {
-        let beyond: Vec<f32> = ruled.iter().copied().filter(|x| *x > last.at.right).collect();
+    if let (Some(last), Some(its)) = (header.last(), extents.last()) {
+        let beyond: Vec<f32> = ruled.iter().copied().filter(|x| *x > its.1).collect();
         match beyond[..] {
             [edge, _, ..] => columns.extend([(Some(last.role), edge), (None, f32::MAX)]),
             _ => columns.push((Some(last.role), f32::MAX)),
         }
     }
     // Likewise before the first: the table's left border, then an unknown column.
-    if let Some(first) = header.first() {
-        let before: Vec<f32> = ruled.iter().copied().filter(|x| *x < first.at.left).collect();
+    if let Some(its) = extents.first() {
+        let before: Vec<f32> = ruled.iter().copied().filter(|x| *x < its.0).collect();
         if let [_, .., edge] = before[..] {
             columns.insert(0, (None, edge));
         }

@@ -407,11 +407,10 @@ fn blocks(strip: &Strip) -> RowsRead {
             entry.amount = amounts.pop().map(|(_, pieces)| pieces).unwrap_or_default();
         }
     }
-    found
-        .into_iter()
-        .filter(|block| !block.entries.is_empty() || !block.total.is_empty())
-        .map(|block| block.row())
-        .collect()
+    let is_read = |block: &Block| {
+        !(block.code.is_empty() && block.entries.is_empty() && block.total.is_empty())
+    };
+    found.into_iter().filter(is_read).map(|block| block.row()).collect()
 }
 
 /// "Chỉ tiêu", "VND", "USD" over a block's columns.
@@ -481,17 +480,20 @@ mod tests {
 
     #[test]
     fn headers_of_narrow_columns_that_were_read_as_one_are_two() {
-        let together = [&[("STT Mã TCTD", 30.0, 100.0)], &HEADER[2..]].concat();
-        let body = [
-            ("1", 45.0, 130.0),
-            ("01348002", 85.0, 130.0),
-            ("Quân đội", 200.0, 130.0),
-            ("Dư nợ cho vay khác", 500.0, 130.0),
-            ("66", 770.0, 130.0),
-            ("66", 900.0, 130.0),
-        ];
-        let rows = loans(&strip(&[&together[..], &body].concat()));
-        assert_eq!(printed(&rows), ["1 | 01348002 | Quân đội | Dư nợ cho vay khác=66 | 66"]);
+        for (together, read) in [("STT Mã TCTD", 2), ("STT Mã TCTD Tên TCTD/Chi nhánh TCTD", 3)]
+        {
+            let together = [&[(together, 30.0, 100.0)], &HEADER[read..]].concat();
+            let body = [
+                ("1", 45.0, 130.0),
+                ("01348002", 85.0, 130.0),
+                ("Quân đội", 200.0, 130.0),
+                ("Dư nợ cho vay khác", 500.0, 130.0),
+                ("66", 770.0, 130.0),
+                ("66", 900.0, 130.0),
+            ];
+            let rows = loans(&strip(&[&together[..], &body].concat()));
+            assert_eq!(printed(&rows), ["1 | 01348002 | Quân đội | Dư nợ cho vay khác=66 | 66"]);
+        }
     }
 
     #[test]
@@ -670,6 +672,18 @@ mod tests {
             let expected = "1 | 01311001 | Ngân hàng TMCP Quân đội | Dư nợ cho vay dài hạn=12; Dư nợ cần chú ý=12 | 12";
             assert_eq!(printed(&rows), [expected]);
         }
+    }
+
+    #[test]
+    fn lender_of_a_block_whose_debts_are_too_faint_to_be_read_is_told_by_its_code() {
+        let body = [
+            ("1. Ngân hàng TMCP Quân đội", 60.0, 100.0),
+            ("01311001", 60.0, 122.0),
+            ("Chỉ tiêu", 200.0, 150.0),
+            ("2. không có mã nào ở đây", 60.0, 200.0),
+        ];
+        let rows = loans(&strip(&body));
+        assert_eq!(printed(&rows), ["1 | 01311001 | Ngân hàng TMCP Quân đội |  | "]);
     }
 
     #[test]

@@ -82,6 +82,9 @@ const COMPANIES: [&str; 3] = ["phapnhan", "doanhnghiep", "tochuckinhte"];
 /// What stands before the code of a form.
 const LABELS: [&str; 5] = ["maphieu", "masophieu", "mausophieu", "loaiphieu", "mauso"];
 
+/// A whole title must resemble its wording at least so much.
+const ALIKE: f32 = 0.75;
+
 /// Rows of a page that can be its head.
 const HEAD: usize = 14;
 
@@ -99,9 +102,13 @@ pub(super) fn begins(page: &Strip, outline: &Outline) -> Option<&'static Paper> 
     let heading = rows.get(head.len()).filter(|row| capitals(row).is_some());
     let named = head.iter().copied().chain(heading).find_map(|row| form_named(row));
     let titles: Vec<String> = head.iter().filter_map(|row| capitals(row)).collect();
-    let titled = |paper: &&Paper| {
-        titles.iter().any(|title| paper.titles.iter().any(|start| words::begins_with(title, start)))
+    // A title that was misread in places may begin like that of another form, but is as a whole most
+    // like its own.
+    let is_title = |title: &String, paper: &Paper| {
+        words::best(title, paper.titles) > ALIKE
+            || paper.titles.iter().any(|start| words::begins_with(title, start))
     };
+    let titled = |paper: &&Paper| titles.iter().any(|title| is_title(title, paper));
     let is_about_company = || {
         let about = |title: &String| COMPANIES.iter().any(|word| title.contains(word));
         titled(&&REPORT) && titles.iter().any(about)
@@ -182,6 +189,12 @@ mod tests {
             code(&[("THÔNG TIN TÍN DỤNG KHÁCH HÀNG VAY CÁ NHÂN", 300.0, 100.0)]),
             Some("S11A")
         );
+    }
+
+    #[test]
+    fn title_is_told_from_another_that_begins_alike_by_all_of_it() {
+        assert_eq!(code(&[("BẢO CÁO CHI THI 1 QUAN HI/ TÍN DNG", 300.0, 100.0)]), Some("S11A"));
+        assert_eq!(code(&[("BÁO CÁO CHỦ THẺ", 300.0, 100.0)]), Some("R14"));
     }
 
     #[test]

@@ -19,6 +19,9 @@ use crate::text::{Char, Direction, Line, PageText};
 /// Width of a page in strip units.
 const WIDTH: f32 = 1000.0;
 
+/// A rule that is shorter than this, in em, is an accent or a part of a letter and parts nothing.
+const SHORTEST_RULE: f32 = 1.6;
+
 /// A line of more letters is not joined with another one.
 const LONGEST: usize = 500;
 
@@ -345,6 +348,19 @@ impl Strip {
         }
     }
 
+    /// Lays level what leans by so much down for each step to the right; the page's middle stays.
+    pub fn level(&mut self, lean: f32) {
+        let middle = WIDTH / 2.0;
+        for piece in &mut self.pieces {
+            let up = lean * (piece.x() - middle);
+            (piece.at.top, piece.at.bottom) = (piece.at.top - up, piece.at.bottom - up);
+        }
+        for rule in &mut self.across {
+            rule.y -= lean * ((rule.left + rule.right) / 2.0 - middle);
+        }
+        self.pieces.sort_by(|a, b| a.y().total_cmp(&b.y()));
+    }
+
     /// The usual size of type.
     pub fn em(&self) -> f32 {
         let usual = || median(self.pieces.iter().map(Piece::em)).unwrap_or(16.0);
@@ -360,6 +376,7 @@ impl Strip {
             .across
             .iter()
             .filter(|rule| rule.left - reach <= x && x <= rule.right + reach)
+            .filter(|rule| rule.right - rule.left >= SHORTEST_RULE * self.em())
             .map(|rule| rule.y)
             .filter(|y| (top..bottom).contains(y) && !self.is_at_seam(*y))
             .collect();
@@ -437,6 +454,8 @@ pub(super) fn median(values: impl Iterator<Item = f32>) -> Option<f32> {
 
 /// Left and right edge of a page's tables in strip units, by its long horizontal rules.
 fn table_edges(page: &PageText) -> Option<(f32, f32)> {
+    /// Rules of a table are of one width, but for so much of the page's.
+    const ALIKE: f32 = 0.03;
     let width = page.width.max(1) as f32;
     let long: Vec<&Rect> = page
         .rules
@@ -449,6 +468,11 @@ fn table_edges(page: &PageText) -> Option<(f32, f32)> {
     }
     let left = median(long.iter().map(|rect| rect.left))?;
     let right = median(long.iter().map(|rect| rect.right))?;
+    // Rules of which most are broken or false end anywhere.
+    let is_whole = |rect: &&&Rect| (rect.width() - (right - left)).abs() < ALIKE * width;
+    if long.iter().filter(is_whole).count() < 3 {
+        return None;
+    }
     Some((left / width * WIDTH, right / width * WIDTH))
 }
 
@@ -622,6 +646,36 @@ mod tests {
         ]);
         assert_eq!(said(&strip), ["một", "hai"]);
         assert_eq!(strip.pieces[1].at.top, strip.pieces[0].at.bottom);
+    }
+
+    #[test]
+    fn part_of_a_letter_that_was_taken_for_a_rule_parts_no_lines() {
+        let rules_under = |width: f32| {
+            let mut sheet =
+                page(0, &[("Thông tin quan hệ tín", 100.0, 100.0), ("dụng", 100.0, 122.0)]);
+            let rect = Rect::new(100.0, 121.0, 100.0 + width, 123.0);
+            sheet.rules.push(Rule { direction: Direction::Horizontal, rect });
+            Strip::of(&[sheet]).rules_between(116.0, 11.0, 33.0)
+        };
+        assert_eq!((rules_under(24.0), rules_under(200.0)), (0, 1));
+    }
+
+    #[test]
+    fn broken_rules_tell_no_edges_of_tables() {
+        let left_of_the_second = |ends: [(f32, f32); 3]| {
+            let mut pages = [page(0, &[("một", 200.0, 300.0)]), page(1, &[("hai", 200.0, 300.0)])];
+            let whole = [(100.0, 900.0); 3];
+            for (page, ends) in pages.iter_mut().zip([whole, ends]) {
+                for (y, (left, right)) in [200.0, 290.0, 330.0].into_iter().zip(ends) {
+                    let rect = Rect::new(left, y, right, y + 2.0);
+                    page.rules.push(Rule { direction: Direction::Horizontal, rect });
+                }
+            }
+            Strip::of(&pages).pieces[1].at.left
+        };
+        // Of a page that lies further left, and of one whose rules are broken.
+        assert_eq!(left_of_the_second([(60.0, 860.0), (61.0, 861.0), (62.0, 862.0)]), 239.0);
+        assert_eq!(left_of_the_second([(60.0, 700.0), (150.0, 860.0), (230.0, 862.0)]), 200.0);
     }
 
     #[test]

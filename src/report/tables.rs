@@ -424,9 +424,13 @@ pub(super) fn bad_debts(strip: &Strip) -> RowsRead {
         grid.column(Column::Group, Shape::Count),
         grid.column(Column::Amount, Shape::Amount),
     ];
+    // A date is a debt's, whatever was overlooked beside it.
+    let is_dated = |row: &Vec<Vec<Piece>>| {
+        row.first().is_some_and(|date| Shape::Date.put(&cell(date, Shape::Date).text).valid)
+    };
     let rows: Vec<Vec<Vec<Piece>>> = single_rows(&grid.strip, &columns)
         .into_iter()
-        .filter(|row| row.iter().filter(|cell| !cell.is_empty()).count() >= 2)
+        .filter(|row| is_dated(row) || row.iter().filter(|cell| !cell.is_empty()).count() >= 2)
         .collect();
     let heights: Vec<f32> = rows.iter().map(|row| row_height(row)).collect();
     let numbers = grid.column(Column::Number, Shape::Count);
@@ -565,6 +569,12 @@ fn grid_or_pairs(
     if row.iter().all(Vec::is_empty) { Vec::new() } else { vec![row] }
 }
 
+/// The row of a table that has one only: the first that has most cells, as a speck makes a row, too.
+fn fullest(rows: Vec<Vec<Vec<Piece>>>) -> Option<Vec<Vec<Piece>>> {
+    let cells = |row: &Vec<Vec<Piece>>| row.iter().filter(|cell| !cell.is_empty()).count();
+    rows.into_iter().rev().max_by_key(cells)
+}
+
 /// `credit_card_info`.
 pub(super) fn cards(strip: &Strip) -> RowsRead {
     let columns = [
@@ -593,9 +603,8 @@ pub(super) fn late_payments(strip: &Strip) -> RowsRead {
         (Column::Second, Shape::Count),
         (Column::Third, Shape::Count),
     ];
-    grid_or_pairs(strip, LATE, &columns)
+    fullest(grid_or_pairs(strip, LATE, &columns))
         .into_iter()
-        .take(1)
         .filter_map(|row| {
             let [mark, days, times] = &row[..] else { return None };
             let (days, times) = (cell(days, Shape::Count), cell(times, Shape::Count));
@@ -627,9 +636,8 @@ pub(super) fn late_payments(strip: &Strip) -> RowsRead {
 /// `loan_guarantee`.
 pub(super) fn guarantees(strip: &Strip) -> RowsRead {
     let columns = [(Column::First, Shape::Count), (Column::Second, Shape::Count)];
-    grid_or_pairs(strip, GUARANTEES, &columns)
+    fullest(grid_or_pairs(strip, GUARANTEES, &columns))
         .into_iter()
-        .take(1)
         .map(|row| row.iter().map(|pieces| plain(pieces, Shape::Count)).collect())
         .collect()
 }
@@ -777,6 +785,86 @@ mod tests {
         let both = ruled(own, &[350.0, 537.0, 771.0], &[95.0, 190.0]);
         let rows = months(&Strip::of(&[both]));
         assert_eq!(texts(&rows), [["273", "62", "335"], ["117", "0", "117"]]);
+    }
+
+    #[test]
+    fn rows_that_lean_by_more_than_one_are_told_by_their_header() {
+        let lean = |x: f32, y: f32| y + 0.07 * x;
+        let mut lines = vec![
+            ("Tên TCTD", 100.0, 100.0),
+            ("Mã TCTD", 400.0, 100.0),
+            ("Sản phẩm", 560.0, 100.0),
+            ("Ngày tra cứu", 850.0, 100.0),
+        ];
+        let rows = [("01661001", "R11A", "22/09/2025"), ("01309001", "S37", "25/03/2025")];
+        for (row, (code, product, date)) in (1..).zip(rows) {
+            let y = 100.0 + 28.0 * row as f32;
+            lines.extend([("Quân đội", 100.0, y), (code, 400.0, y)]);
+            lines.extend([(product, 560.0, y), (date, 850.0, y)]);
+        }
+        let lines: Vec<_> = lines.iter().map(|&(text, x, y)| (text, x, lean(x, y))).collect();
+        let expected = rows.map(|(code, product, date)| [code, product, date]);
+        assert_eq!(texts(&look_ups(&strip(&lines))), expected);
+    }
+
+    #[test]
+    fn streaks_through_a_table_make_no_columns() {
+        let sheet = |left: f32| {
+            let mut lines = vec![
+                ("Tháng", 120.0, 100.0),
+                ("Dư nợ vay (*)", 300.0, 100.0),
+                ("Dư nợ thẻ", 510.0, 100.0),
+                ("Tổng dư nợ", 710.0, 100.0),
+            ];
+            for (y, month) in [(130.0, "02/2028"), (160.0, "01/2028")] {
+                let amounts = [(240.0, "273"), (470.0, "62"), (660.0, "335")];
+                lines.push((month, 90.0, y));
+                lines.extend(amounts.map(|(x, amount)| (amount, x + left, y)));
+            }
+            page(0, &lines)
+        };
+        let months_of = |page, streak: f32| {
+            let page = ruled(page, &[75.0, 930.0], &[95.0, 126.0, 156.0, 190.0]);
+            let rows = months(&Strip::of(&[ruled(page, &[streak, streak], &[95.0, 190.0])]));
+            texts(&rows).concat().join(" ")
+        };
+        // Amounts at the left and at the right of their cells, and a streak beyond them.
+        assert_eq!(months_of(sheet(0.0), 697.0), "273 62 335 273 62 335");
+        assert_eq!(months_of(sheet(190.0), 820.0), "273 62 335 273 62 335");
+    }
+
+    #[test]
+    fn unit_over_a_header_that_was_misread_names_no_column() {
+        let rows = months(&strip(&[
+            ("Đơn vị: Triệu VND", 770.0, 78.0),
+            ("Tháng", 100.0, 100.0),
+            ("Dư nợ vay n UO", 300.0, 100.0),
+            ("Dư nợ thẻ tín dụng", 500.0, 100.0),
+            ("Tổng dư nợ (*)", 700.0, 100.0),
+            ("02/2026", 100.0, 130.0),
+            ("73", 400.0, 130.0),
+            ("17", 600.0, 130.0),
+            ("90", 850.0, 130.0),
+        ]));
+        assert_eq!(texts(&rows), [["73", "17", "90"]]);
+    }
+
+    #[test]
+    fn bad_debt_of_which_only_the_date_was_read_is_one() {
+        let rows = bad_debts(&strip(&[
+            ("STT", 60.0, 100.0),
+            ("Tên TCTD", 200.0, 100.0),
+            ("Ngày phát sinh cuối cùng", 380.0, 100.0),
+            ("Nhóm nợ", 600.0, 100.0),
+            ("Số tiền VND", 700.0, 100.0),
+            ("1", 65.0, 145.0),
+            ("Quân đội", 150.0, 145.0),
+            ("23/09/2022", 440.0, 130.0),
+            ("4", 625.0, 130.0),
+            ("945", 700.0, 130.0),
+            ("03/01/2022", 440.0, 160.0),
+        ]));
+        assert_eq!(texts(&rows)[1], ["03/01/2022", "", "", "1", "Quân đội"]);
     }
 
     #[test]
@@ -1049,6 +1137,20 @@ mod tests {
         };
         assert_eq!(read("☑", "45"), "Y 45 45");
         assert_eq!(read("Không", "0"), "N 0 0");
+    }
+
+    #[test]
+    fn speck_above_the_only_row_is_none() {
+        let rows = late_payments(&strip(&[
+            ("Khách hàng có chậm thanh toán thẻ", 60.0, 100.0),
+            ("Số ngày chậm thanh toán thẻ lớn nhất", 370.0, 100.0),
+            ("Số lần chậm thanh toán thẻ", 700.0, 100.0),
+            ("A", 80.0, 121.0),
+            ("Có", 180.0, 140.0),
+            ("45", 500.0, 140.0),
+            ("2", 800.0, 140.0),
+        ]));
+        assert_eq!(texts(&rows), [["Y", "45", "2"]]);
     }
 
     #[test]
