@@ -1,9 +1,12 @@
 //! Finds where reports and their sections begin, by the words of titles and headings.
 //!
 //! Numbers before a heading differ between versions of the paper and are never looked at. A
-//! heading may run over two lines, be the last line of a page, and be misread in places.
+//! heading may run over two lines, be the last line of a page, and be misread in places. Where it
+//! cannot be read at all, its table's header tells that a section begins.
 
+use super::fields;
 use super::strip::{Piece, Strip, rows};
+use super::tables;
 use super::words;
 
 /// What a section is about.
@@ -261,7 +264,69 @@ fn sections(strip: &Strip, found: &[Found], end: f32) -> Vec<Section> {
         };
         sections.push(Section { kind, strip: strip.slice(mark.bottom, stop) });
     }
-    joined(sections)
+    let mut sections = joined(sections);
+    for (kind, header) in tables::HEADERS {
+        if sections.iter().any(|section| section.kind == *kind) {
+            continue;
+        }
+        let found = sections
+            .iter()
+            .enumerate()
+            .find_map(|(index, section)| Some((index, unheaded(&section.strip, *kind, header)?)));
+        if let Some((index, start)) = found
+            && let Some(section) = sections.get_mut(index)
+        {
+            let strip = section.strip.slice(start.bottom, f32::MAX);
+            section.strip = section.strip.slice(f32::MIN, start.top);
+            sections.insert(index + 1, Section { kind: *kind, strip });
+        }
+    }
+    sections
+}
+
+/// Where a table begins whose heading was not read: at its header, of which two columns that no other
+/// table has stand together. What is left of its heading above that is none of the section before.
+fn unheaded(strip: &Strip, kind: Kind, header: &tables::Header) -> Option<Found> {
+    /// So many rows a header has at most, or a list of labels.
+    const ROWS: usize = 4;
+    /// What resembles a heading so much, right above the table that it is for, is its heading.
+    const HARDLY: f32 = 0.4;
+    let rows = rows(&strip.pieces);
+    // Where a label begins, so that few rows are looked at closely.
+    let begins = |piece: &Piece| {
+        let mut wordings = header.iter().flat_map(|(_, wordings)| *wordings);
+        let start = piece.key.get(..4);
+        start.is_some() && wordings.any(|wording| wording.get(..4) == start)
+    };
+    let is_header = |index: usize| {
+        let window = rows.get(index..(index + ROWS).min(rows.len())).unwrap_or_default();
+        let first = window.first().is_some_and(|row| row.iter().any(|piece| begins(piece)));
+        let pieces: Vec<Piece> = window.iter().flatten().map(|piece| (*piece).clone()).collect();
+        first && {
+            let mut roles: Vec<_> = Vec::new();
+            for label in fields::labels(&pieces, header).labels {
+                if !roles.contains(&label.role) {
+                    roles.push(label.role);
+                }
+            }
+            roles.len() >= 2
+        }
+    };
+    let at = (0..rows.len()).find(|index| is_header(*index))?;
+    let top = |row: &[&Piece]| row.iter().map(|piece| piece.at.top).fold(f32::MAX, f32::min);
+    let bottom = rows.get(at).map(|row| top(row))?;
+    let wordings = HEADINGS.iter().filter(|(of, _)| *of == kind);
+    let is_left = |from: usize| {
+        let heading = rows.get(from..at).unwrap_or_default().iter().flatten();
+        let texts: Vec<&str> =
+            heading.filter(|p| !is_unit(&p.key)).map(|piece| piece.text.as_str()).collect();
+        let key = words::fold(without_number(&texts.join(" ")));
+        wordings.clone().any(|(_, wordings)| words::best(&key, wordings) >= HARDLY)
+    };
+    let heading =
+        (1..=3).rev().filter_map(|above| at.checked_sub(above)).find(|from| is_left(*from));
+    let start = heading.and_then(|from| rows.get(from)).map_or(bottom, |row| top(row));
+    Some(Found { mark: Mark::Heading(kind), top: start, bottom })
 }
 
 /// Sections that a running title has cut in two are one again.
@@ -503,6 +568,33 @@ mod tests {
         let customer = ("1. THÔNG TIN CHUNG VỀ KHÁCH HÀNG", 60.0, 300.0);
         assert_eq!(kinds(&[asked, customer]), [Kind::Enquiry, Kind::Customer]);
         assert_eq!(kinds(&[("VIỆT NAM", 60.0, 200.0), customer]), [Kind::Customer]);
+    }
+
+    #[test]
+    fn table_whose_heading_was_not_read_begins_at_its_header() {
+        let sold = [
+            ("2.3 Dư nợ đã bán cho VAMC", 60.0, 100.0),
+            ("Không có dư nợ bán cho VAMC.", 60.0, 130.0),
+        ];
+        let header =
+            [("Tháng", 100.0, 200.0), ("Dư nợ vay", 300.0, 200.0), ("Dư nợ thẻ", 500.0, 200.0)];
+        let total = ("Tổng dư nợ", 700.0, 200.0);
+        let month = [("02/2026", 100.0, 230.0), ("12", 300.0, 230.0), ("5", 500.0, 230.0)];
+        let found = |lines: &[(&str, f32, f32)]| -> Vec<(Kind, usize)> {
+            let strip = crate::report::fixture::strip(lines);
+            let sections = reports(&strip).into_iter().flatten();
+            sections.map(|section| (section.kind, section.strip.pieces.len())).collect()
+        };
+        let lost = [&sold[..], &header, &[total], &month].concat();
+        assert_eq!(found(&lost), [(Kind::Vamc, 1), (Kind::Months, 7)]);
+        // What is left of the heading, and the unit under it, belong to nothing.
+        let left = [("2ÁP6iếhn blếẾ dư Ề2 thh gần nhất", 60.0, 160.0)];
+        let unit = [("(Đơn vị: triệu đồng)", 600.0, 180.0)];
+        let hardly = [&sold[..], &left, &unit, &header, &[total], &month].concat();
+        assert_eq!(found(&hardly), [(Kind::Vamc, 1), (Kind::Months, 7)]);
+        // One column alone says nothing.
+        let one = [&sold[..], &[total], &month].concat();
+        assert_eq!(found(&one), [(Kind::Vamc, 5)]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::grid::{self, Grid};
 use super::lenders;
 use super::lexicon;
 use super::schema::{Cell, Value};
+use super::sections::Kind;
 use super::shapes::{self, Shape};
 use super::strip::{Piece, Strip, median, rows, value_of};
 use super::sums::{self, Figure, Sum};
@@ -135,6 +136,41 @@ const VAMC: &Wanted<Column> = &[
         ],
     ),
     (Column::Date, &["ngaybaocao", "ngaybaocaogannhat", "ngaybanno"]),
+];
+
+/// Labels of a table's columns that no other table has.
+pub(super) type Header = Wanted<Column>;
+
+/// What tells tables apart by their headers alone.
+pub(super) const HEADERS: &[(Kind, &Header)] = &[
+    (Kind::Cards, CARDS),
+    (
+        Kind::Months,
+        &[(Column::Second, &["dunothe", "dunothetindung"]), (Column::Third, &["tongduno"])],
+    ),
+    (
+        Kind::BadDebt,
+        &[
+            (Column::Date, &["ngayphatsinhcuoicung", "ngayphatsinh", "ngayphatsinhcuoi"]),
+            (Column::Group, &["nhomno"]),
+        ],
+    ),
+    (Kind::Late, LATE),
+    (Kind::Guarantee, GUARANTEES),
+    (
+        Kind::Contracts,
+        &[
+            (Column::Date, &["ngayky", "ngaykyhopdong", "ngaykyhd"]),
+            (Column::Second, &["ngayketthuc", "ngayketthuchopdong", "ngayketthuchd"]),
+        ],
+    ),
+    (
+        Kind::LookUps,
+        &[
+            (Column::Product, &["sanphamtracuu", "sanpham", "loaisanpham", "loaisanphamtracuu"]),
+            (Column::Date, &["ngaytracuu", "ngayhoitin", "thoigiantracuu"]),
+        ],
+    ),
 ];
 
 /// Products of CIC that lenders look up. The list is not complete.
