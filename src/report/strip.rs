@@ -295,7 +295,20 @@ impl Strip {
 
     /// Joins what the reader parted: neighbours in a line with hardly a gap and no rule between.
     fn join_splits(&mut self) {
+        /// Where so many others begin too, at so many em from each other at most, a column does.
+        const COLUMN: usize = 3;
+        const ALIGNED: f32 = 0.25;
         self.pieces.sort_by(|a, b| a.at.left.total_cmp(&b.at.left));
+        let mut lefts: HashMap<usize, Vec<f32>> = HashMap::new();
+        for piece in &self.pieces {
+            lefts.entry(piece.page).or_default().push(piece.at.left);
+        }
+        let begins_column = |piece: &Piece| {
+            let lefts = lefts.get(&piece.page).map_or(&[][..], Vec::as_slice);
+            let before = |aside: f32| lefts.partition_point(|left| *left < piece.at.left + aside);
+            let reach = ALIGNED * piece.em();
+            before(reach) - before(-reach) > COLUMN
+        };
         let mut joined: Vec<Piece> = Vec::with_capacity(self.pieces.len());
         for piece in std::mem::take(&mut self.pieces) {
             let em = piece.em();
@@ -308,7 +321,7 @@ impl Strip {
                     && is_figures(&left.text) == is_figures(&piece.text)
             });
             match partner {
-                Some(left) if !parted(&self.upright, left, &piece) => {
+                Some(left) if !parted(&self.upright, left, &piece) && !begins_column(&piece) => {
                     let mut chars = std::mem::take(&mut left.chars);
                     let (from, to) = (left.rect.right, piece.rect.left);
                     chars.push(Char { value: ' ', left: from, right: to, confidence: 1.0 });
@@ -670,6 +683,14 @@ mod tests {
     fn neighbours_without_a_gap_are_joined() {
         let words = strip(&[("Ngân", 100.0, 200.0), ("hàng", 136.0, 201.0)]);
         assert_eq!(said(&words), ["Ngân hàng"]);
+    }
+
+    #[test]
+    fn neighbour_that_begins_where_its_column_does_is_a_cell_of_its_own() {
+        let row = [("Ngân hàng", 100.0, 200.0), ("S11A", 176.0, 200.0)];
+        let column = [("S37", 176.0, 230.0), ("R20", 177.0, 260.0), ("S11A", 176.0, 290.0)];
+        assert_eq!(said(&strip(&[&row[..], &column].concat()))[..2], ["Ngân hàng", "S11A"]);
+        assert_eq!(said(&strip(&[&row[..], &column[..2]].concat()))[0], "Ngân hàng S11A");
     }
 
     #[test]
