@@ -298,18 +298,19 @@ fn unheaded(strip: &Strip, kind: Kind, header: &tables::Header) -> Option<Found>
         let start = piece.key.get(..4);
         start.is_some() && wordings.any(|wording| wording.get(..4) == start)
     };
+    // On a page that lies crooked no height parts two tables.
+    let together = |a: &fields::Label<_>, b: &fields::Label<_>| {
+        let em = strip.em();
+        let level = (a.at.centre().y - b.at.centre().y).abs() < 0.6 * em;
+        a.role != b.role && (level || (a.at.left - b.at.left).abs() < em)
+    };
     let is_header = |index: usize| {
         let window = rows.get(index..(index + ROWS).min(rows.len())).unwrap_or_default();
         let first = window.first().is_some_and(|row| row.iter().any(|piece| begins(piece)));
         let pieces: Vec<Piece> = window.iter().flatten().map(|piece| (*piece).clone()).collect();
         first && {
-            let mut roles: Vec<_> = Vec::new();
-            for label in fields::labels(&pieces, header).labels {
-                if !roles.contains(&label.role) {
-                    roles.push(label.role);
-                }
-            }
-            roles.len() >= 2
+            let labels = fields::labels(&pieces, header).labels;
+            labels.iter().any(|a| labels.iter().any(|b| together(a, b)))
         }
     };
     let at = (0..rows.len()).find(|index| is_header(*index))?;
