@@ -236,6 +236,7 @@ impl Strip {
             strip.frames.push(frame);
             end = bottom;
         }
+        strip.drop_strokes();
         strip.cut_at_rules();
         strip.join_splits();
         strip.pieces.sort_by(|a, b| a.y().total_cmp(&b.y()).then(a.at.left.total_cmp(&b.at.left)));
@@ -273,6 +274,26 @@ impl Strip {
                 }
             }
         }
+    }
+
+    /// Drops short horizontal rules that do not reach from one vertical rule to another: strokes of a
+    /// signature or a stamp, which part no rows.
+    fn drop_strokes(&mut self) {
+        /// A rule of a table or of its part is longer, or as long as a column is wide.
+        const SHORT: f32 = 0.15 * WIDTH;
+        const REACH: f32 = 0.012 * WIDTH;
+        let mut xs: Vec<&Upright> = self.upright.iter().collect();
+        xs.sort_by(|a, b| a.x.total_cmp(&b.x));
+        let meets = |x: f32, y: f32| {
+            let from = xs.partition_point(|rule| rule.x < x - REACH);
+            let near = xs.iter().skip(from).take_while(|rule| rule.x <= x + REACH);
+            near.into_iter().any(|rule| rule.top - REACH <= y && y <= rule.bottom + REACH)
+        };
+        let is_rule = |rule: &Across| {
+            rule.right - rule.left >= SHORT || meets(rule.left, rule.y) && meets(rule.right, rule.y)
+        };
+        let kept = self.across.iter().filter(|rule| is_rule(rule)).copied().collect();
+        self.across = kept;
     }
 
     /// Parts lines that run across a vertical rule: two cells read as one line.
@@ -625,7 +646,7 @@ fn furniture(pages: &[PageText]) -> HashMap<(usize, usize), ()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture::{line, page, strip};
+    use crate::report::fixture::{line, page, ruled, strip};
     use crate::text::Rule;
 
     fn said(strip: &Strip) -> Vec<&str> {
@@ -677,6 +698,26 @@ mod tests {
         let rect = Rect::new(167.0, 100.0, 169.0, 300.0);
         sheet.rules.push(Rule { direction: Direction::Vertical, rect });
         assert_eq!(said(&Strip::of(&[sheet])), ["01348002", "S11A"]);
+    }
+
+    #[test]
+    fn stroke_that_reaches_from_no_column_to_another_is_no_rule() {
+        let rules = |spans: &[(f32, f32, f32)]| {
+            let mut sheet = ruled(page(0, &[("một", 100.0, 100.0)]), &[90.0, 190.0], &[]);
+            sheet.lines.push(line("hai", 100.0, 400.0));
+            sheet.rules.retain(|rule| rule.direction == Direction::Vertical);
+            for upright in &mut sheet.rules {
+                (upright.rect.top, upright.rect.bottom) = (90.0, 420.0);
+            }
+            sheet.rules.extend(spans.iter().map(|&(left, right, y)| Rule {
+                direction: Direction::Horizontal,
+                rect: Rect::new(left, y - 1.0, right, y + 1.0),
+            }));
+            Strip::of(&[sheet]).across.len()
+        };
+        assert_eq!(rules(&[(92.0, 188.0, 200.0)]), 1, "a column's");
+        assert_eq!(rules(&[(50.0, 140.0, 200.0)]), 0, "a stroke");
+        assert_eq!(rules(&[(250.0, 700.0, 200.0)]), 1, "a long one");
     }
 
     #[test]
