@@ -149,10 +149,22 @@ pub(super) const TITLES: &[&str] = &[
 ];
 
 /// Who signs at the end, in a row of their own.
-const SIGNERS: &[&str] = &["nguoilap", "nguoilapbieu", "nguoikiemsoat", "kiemsoat", "giamdoc"];
+const SIGNERS: &[&str] = &[
+    "nguoilap",
+    "nguoilapbieu",
+    "nguoikiemsoat",
+    "kiemsoat",
+    "nguoiduyet",
+    "truongphong",
+    "giamdoc",
+];
 
 /// A heading must resemble its wording at least so much: two letters in eleven may be misread.
 const ALIKE: f32 = 0.82;
+
+/// A signer's office must resemble its wording so much: a letter in eight may be misread, for in seven
+/// it makes another word.
+const SIGNED: f32 = 0.87;
 
 /// What a row of the strip is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -317,16 +329,19 @@ fn unheaded(strip: &Strip, kind: Kind, header: &tables::Header) -> Option<Found>
     let top = |row: &[&Piece]| row.iter().map(|piece| piece.at.top).fold(f32::MAX, f32::min);
     let bottom = rows.get(at).map(|row| top(row))?;
     let wordings = HEADINGS.iter().filter(|(of, _)| *of == kind);
-    let is_left = |from: usize| {
+    let alike = |from: usize| {
         let heading = rows.get(from..at).unwrap_or_default().iter().flatten();
         let texts: Vec<&str> =
             heading.filter(|p| !is_unit(&p.key)).map(|piece| piece.text.as_str()).collect();
         let key = words::fold(without_number(&texts.join(" ")));
-        wordings.clone().any(|(_, wordings)| words::best(&key, wordings) >= HARDLY)
+        wordings.clone().map(|(_, wordings)| words::best(&key, wordings)).fold(0.0, f32::max)
     };
-    let heading =
-        (1..=3).rev().filter_map(|above| at.checked_sub(above)).find(|from| is_left(*from));
-    let start = heading.and_then(|from| rows.get(from)).map_or(bottom, |row| top(row));
+    let heading = (1..=3)
+        .filter_map(|above| at.checked_sub(above))
+        .map(|from| (from, alike(from)))
+        .filter(|(_, alike)| *alike >= HARDLY)
+        .max_by(|a, b| a.1.total_cmp(&b.1));
+    let start = heading.and_then(|(from, _)| rows.get(from)).map_or(bottom, |row| top(row));
     Some(Found { mark: Mark::Heading(kind), top: start, bottom })
 }
 
@@ -376,7 +391,7 @@ fn marks(strip: &Strip) -> Vec<Found> {
 fn mark_of(row: &[&Piece], below: Option<&[&Piece]>, margin: f32) -> Option<(Mark, usize)> {
     let first = row.first()?;
     let last = row.last()?;
-    if row.iter().all(|piece| words::best(&piece.key, SIGNERS) > 0.85) {
+    if row.iter().all(|piece| words::best(&piece.key, SIGNERS) >= SIGNED) {
         return Some((Mark::Heading(Kind::Other), 1));
     }
     let centred = ((first.at.left + last.at.right) / 2.0 - 500.0).abs() < 60.0;
@@ -546,6 +561,18 @@ mod tests {
         assert!(is_title(title, &words::fold(title)));
         let product = "Báo cáo chi tiết quan hệ tín dụng";
         assert!(!is_title(product, &words::fold(product)));
+    }
+
+    #[test]
+    fn signers_are_told_from_a_branch_that_is_nearly_called_so() {
+        let signs = |text| {
+            let strip = crate::report::fixture::strip(&[(text, 60.0, 300.0)]);
+            marks(&strip).len()
+        };
+        for office in ["GIÁM ĐỐC", "Nguời lập", "TRƯỞNG PHÒNG", "Người duyêt"] {
+            assert_eq!(signs(office), 1, "{office}");
+        }
+        assert_eq!(signs("Giặm Đoạ"), 0);
     }
 
     #[test]
