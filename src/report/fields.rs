@@ -118,9 +118,15 @@ fn parted_at_colons<R: Copy>(pieces: &[Piece], wanted: &Wanted<R>) -> Vec<Piece>
 /// A label without a colon, and the figure that was read as the last word of its line.
 fn figure_apart<R>(piece: &Piece, wanted: &Wanted<R>) -> Option<[Piece; 2]> {
     const SURELY: f32 = 0.9;
+    /// So many letters are known as the beginning of a label.
+    const PART: usize = 12;
     let blank = piece.chars.iter().rposition(|c| c.value == ' ')?;
     let (head, tail) = (piece.part(0, blank)?, piece.part(blank + 1, piece.chars.len())?);
-    let known = wanted.iter().any(|(_, wordings)| words::best(&head.key, wordings) >= SURELY);
+    // Of a label that goes on in the next line, the figure stands beside the first.
+    let goes_on = |wording: &&str| head.key.len() >= PART && wording.starts_with(&head.key);
+    let known = wanted.iter().any(|(_, wordings)| {
+        words::best(&head.key, wordings) >= SURELY || wordings.iter().any(goes_on)
+    });
     (is_figures(&tail.text) && known).then_some([head, tail])
 }
 
@@ -339,6 +345,16 @@ mod tests {
         let found = values(&[("Điểm tín dụng 519", 100.0, 300.0), ("Địa chỉ số 7", 100.0, 330.0)]);
         assert_eq!(found[0], (Role::Score, "519".to_owned()));
         assert_eq!(found.len(), 1, "words of another label are none of it: {found:?}");
+    }
+
+    #[test]
+    fn figure_stands_beside_the_first_line_of_a_label() {
+        const LATE: &Wanted<Role> = &[(Role::Score, &["songaychamthanhtoanthelonnhat"])];
+        let strip =
+            strip(&[("Số ngày chậm thanh toán 0", 100.0, 300.0), ("thẻ lớn nhất:", 100.0, 322.0)]);
+        let fields = beside(&strip, labels(&strip.pieces, LATE));
+        assert_eq!(fields.len(), 1);
+        assert_eq!(text_of(&fields[0].value.iter().collect::<Vec<_>>()), "0");
     }
 
     #[test]

@@ -26,7 +26,10 @@ pub(super) fn page(index: usize, lines: &[(&str, f32, f32)]) -> PageText {
 
 /// Adds the rules of a grid with these columns' and rows' edges.
 pub(super) fn ruled(mut page: PageText, columns: &[f32], rows: &[f32]) -> PageText {
-    let ends = |edges: &[f32]| (edges[0], edges[edges.len() - 1]);
+    let ends = |edges: &[f32]| {
+        let first = edges.first().copied().unwrap_or(0.0);
+        (first, edges.last().copied().unwrap_or(first))
+    };
     let ((left, right), (top, bottom)) = (ends(columns), ends(rows));
     page.rules.extend(rows.iter().map(|&y| Rule {
         direction: Direction::Horizontal,

@@ -238,7 +238,7 @@ fn figure_of(line: &[Piece], shape: Shape) -> Option<Piece> {
 }
 
 /// The lines of a column, those joined that have the shape together only: in a narrow column a code
-/// goes on in the next line.
+/// goes on in the next line, and so does an amount that has too few digits behind its comma.
 fn whole(lines: Vec<Vec<Piece>>, shape: Shape) -> Vec<Vec<Piece>> {
     /// From a line to the next one of the same cell, in em, at most.
     const NEXT: f32 = 1.9;
@@ -248,11 +248,19 @@ fn whole(lines: Vec<Vec<Piece>>, shape: Shape) -> Vec<Vec<Piece>> {
     };
     let mut joined: Vec<Vec<Piece>> = Vec::new();
     for line in lines {
-        if let (Shape::Digits(_), Some(above)) = (shape, joined.last_mut())
+        let is_rest = |above: &[Piece]| match shape {
+            Shape::Digits(_) => !has_shape(&line),
+            Shape::Amount => {
+                let text: String = above.iter().map(|piece| piece.text.as_str()).collect();
+                text.contains(',') && is_figures(&text)
+            }
+            _ => false,
+        };
+        if let Some(above) = joined.last_mut()
+            && is_rest(above)
             && let (Some(last), Some(first)) = (above.last(), line.first())
             && first.y() - last.y() < NEXT * last.em()
             && !has_shape(above)
-            && !has_shape(&line)
             && has_shape(&[&above[..], &line].concat())
         {
             above.extend(line);

@@ -54,10 +54,29 @@ pub(super) const LENDERS: &[(&str, &str)] = &[
 pub(super) fn value(pieces: &[Piece]) -> Value {
     let names: Vec<&'static str> = LENDERS.iter().map(|(_, name)| *name).collect();
     let mut value = lexicon::value(pieces, &names, false);
+    value.text = without_specks(&value.text);
     if !branch_is_plain(&value.text) {
         value.confidence = value.confidence.min(DOUBTED);
     }
     value
+}
+
+/// A name without the marks that no name has, between letters: specks.
+fn without_specks(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    let is_letter =
+        |at: Option<usize>| at.and_then(|at| chars.get(at)).is_some_and(|c| c.is_alphabetic());
+    let kept: String = chars
+        .iter()
+        .enumerate()
+        .map(|(at, c)| match c {
+            '\\' | '~' | '_' | '=' => ' ',
+            '/' if is_letter(at.checked_sub(1)) && is_letter(Some(at + 1)) => ' ',
+            '.' if chars.get(at + 1) == Some(&'(') => ' ',
+            c => *c,
+        })
+        .collect();
+    kept.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The confidence at most in a name of which a mark is missing or too much.
@@ -81,6 +100,17 @@ fn branch_is_plain(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn marks_that_no_name_has_are_specks() {
+        let name = "Công ty Tài chính TNHH MTV Mirae Asset.(Việt Nam) - Chi/nhánh Cử\\ Khật";
+        let clean = "Công ty Tài chính TNHH MTV Mirae Asset (Việt Nam) - Chi nhánh Cử Khật";
+        assert_eq!(without_specks(name), clean);
+        for kept in ["NH TMCP H.D- CN Ea H'leo", "PGD 24/7", "Ngân hàng & Tài chính (Việt Nam)"]
+        {
+            assert_eq!(without_specks(kept), kept);
+        }
+    }
 
     #[test]
     fn branch_without_its_dash_was_not_read_well() {

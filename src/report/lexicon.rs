@@ -89,6 +89,11 @@ pub(super) fn value(pieces: &[Piece], known: &[&'static str], ends: bool) -> Val
         if let Some(last) = read.last_mut() {
             last.drop_marks();
         }
+        if let Some(name) = stray_behind(&read, known) {
+            value.text = name.to_owned();
+            value.confidence = value.confidence.min(UNKNOWN);
+            return value;
+        }
     }
     if let Some(name) = nearest(&read.iter().map(Word::text).collect::<Vec<_>>(), known, ends) {
         match completed(&read, name) {
@@ -101,6 +106,19 @@ pub(super) fn value(pieces: &[Piece], known: &[&'static str], ends: bool) -> Val
         }
     }
     value
+}
+
+/// The known name that the words before a last one of a few letters are, which is none of it.
+fn stray_behind(read: &[Word], known: &[&'static str]) -> Option<&'static str> {
+    const FEW: usize = 3;
+    let (last, name) = read.split_last()?;
+    let (end, start) = name.split_last()?;
+    let few = last.text().chars().count() <= FEW;
+    let words: Vec<String> = start.iter().map(Word::text).collect();
+    let end = end.text();
+    let end = end.trim_end_matches(|c: char| !c.is_alphanumeric());
+    let said = words.iter().map(String::as_str).chain([end]).collect::<Vec<_>>().join(" ");
+    known.iter().find(|known| few && **known == said).copied()
 }
 
 /// The label of a few that a text nearly is, with no other nearly as near, or the only one that it

@@ -1,9 +1,12 @@
 //! Finds where reports and their sections begin, by the words of titles and headings.
 //!
 //! Numbers before a heading differ between versions of the paper and are never looked at. A
-//! heading may run over two lines, be the last line of a page, and be misread in places.
+//! heading may run over two lines, be the last line of a page, and be misread in places. Where it
+//! cannot be read at all, its table's header tells that a section begins.
 
+use super::fields;
 use super::strip::{Piece, Strip, rows};
+use super::tables;
 use super::words;
 
 /// What a section is about.
@@ -146,10 +149,22 @@ pub(super) const TITLES: &[&str] = &[
 ];
 
 /// Who signs at the end, in a row of their own.
-const SIGNERS: &[&str] = &["nguoilap", "nguoilapbieu", "nguoikiemsoat", "kiemsoat", "giamdoc"];
+const SIGNERS: &[&str] = &[
+    "nguoilap",
+    "nguoilapbieu",
+    "nguoikiemsoat",
+    "kiemsoat",
+    "nguoiduyet",
+    "truongphong",
+    "giamdoc",
+];
 
 /// A heading must resemble its wording at least so much: two letters in eleven may be misread.
 const ALIKE: f32 = 0.82;
+
+/// A signer's office must resemble its wording so much: a letter in eight may be misread, for in seven
+/// it makes another word.
+const SIGNED: f32 = 0.87;
 
 /// What a row of the strip is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -261,7 +276,73 @@ fn sections(strip: &Strip, found: &[Found], end: f32) -> Vec<Section> {
         };
         sections.push(Section { kind, strip: strip.slice(mark.bottom, stop) });
     }
-    joined(sections)
+    let mut sections = joined(sections);
+    for (kind, header) in tables::HEADERS {
+        if sections.iter().any(|section| section.kind == *kind) {
+            continue;
+        }
+        let found = sections
+            .iter()
+            .enumerate()
+            .find_map(|(index, section)| Some((index, unheaded(&section.strip, *kind, header)?)));
+        if let Some((index, start)) = found
+            && let Some(section) = sections.get_mut(index)
+        {
+            let strip = section.strip.slice(start.bottom, f32::MAX);
+            section.strip = section.strip.slice(f32::MIN, start.top);
+            sections.insert(index + 1, Section { kind: *kind, strip });
+        }
+    }
+    sections
+}
+
+/// Where a table begins whose heading was not read: at its header, of which two columns that no other
+/// table has stand together. What is left of its heading above that is none of the section before.
+fn unheaded(strip: &Strip, kind: Kind, header: &tables::Header) -> Option<Found> {
+    /// So many rows a header has at most, or a list of labels.
+    const ROWS: usize = 4;
+    /// What resembles a heading so much, right above the table that it is for, is its heading.
+    const HARDLY: f32 = 0.4;
+    let rows = rows(&strip.pieces);
+    // Where a label begins, so that few rows are looked at closely.
+    let begins = |piece: &Piece| {
+        let mut wordings = header.iter().flat_map(|(_, wordings)| *wordings);
+        let start = piece.key.get(..4);
+        start.is_some() && wordings.any(|wording| wording.get(..4) == start)
+    };
+    // On a page that lies crooked no height parts two tables.
+    let together = |a: &fields::Label<_>, b: &fields::Label<_>| {
+        let em = strip.em();
+        let level = (a.at.centre().y - b.at.centre().y).abs() < 0.6 * em;
+        a.role != b.role && (level || (a.at.left - b.at.left).abs() < em)
+    };
+    let is_header = |index: usize| {
+        let window = rows.get(index..(index + ROWS).min(rows.len())).unwrap_or_default();
+        let first = window.first().is_some_and(|row| row.iter().any(|piece| begins(piece)));
+        let pieces: Vec<Piece> = window.iter().flatten().map(|piece| (*piece).clone()).collect();
+        first && {
+            let labels = fields::labels(&pieces, header).labels;
+            labels.iter().any(|a| labels.iter().any(|b| together(a, b)))
+        }
+    };
+    let at = (0..rows.len()).find(|index| is_header(*index))?;
+    let top = |row: &[&Piece]| row.iter().map(|piece| piece.at.top).fold(f32::MAX, f32::min);
+    let bottom = rows.get(at).map(|row| top(row))?;
+    let wordings = HEADINGS.iter().filter(|(of, _)| *of == kind);
+    let alike = |from: usize| {
+        let heading = rows.get(from..at).unwrap_or_default().iter().flatten();
+        let texts: Vec<&str> =
+            heading.filter(|p| !is_unit(&p.key)).map(|piece| piece.text.as_str()).collect();
+        let key = words::fold(without_number(&texts.join(" ")));
+        wordings.clone().map(|(_, wordings)| words::best(&key, wordings)).fold(0.0, f32::max)
+    };
+    let heading = (1..=3)
+        .filter_map(|above| at.checked_sub(above))
+        .map(|from| (from, alike(from)))
+        .filter(|(_, alike)| *alike >= HARDLY)
+        .max_by(|a, b| a.1.total_cmp(&b.1));
+    let start = heading.and_then(|(from, _)| rows.get(from)).map_or(bottom, |row| top(row));
+    Some(Found { mark: Mark::Heading(kind), top: start, bottom })
 }
 
 /// Sections that a running title has cut in two are one again.
@@ -310,7 +391,7 @@ fn marks(strip: &Strip) -> Vec<Found> {
 fn mark_of(row: &[&Piece], below: Option<&[&Piece]>, margin: f32) -> Option<(Mark, usize)> {
     let first = row.first()?;
     let last = row.last()?;
-    if row.iter().all(|piece| words::best(&piece.key, SIGNERS) > 0.85) {
+    if row.iter().all(|piece| words::best(&piece.key, SIGNERS) >= SIGNED) {
         return Some((Mark::Heading(Kind::Other), 1));
     }
     let centred = ((first.at.left + last.at.right) / 2.0 - 500.0).abs() < 60.0;
@@ -483,6 +564,18 @@ mod tests {
     }
 
     #[test]
+    fn signers_are_told_from_a_branch_that_is_nearly_called_so() {
+        let signs = |text| {
+            let strip = crate::report::fixture::strip(&[(text, 60.0, 300.0)]);
+            marks(&strip).len()
+        };
+        for office in ["GIÁM ĐỐC", "Nguời lập", "TRƯỞNG PHÒNG", "Người duyêt"] {
+            assert_eq!(signs(office), 1, "{office}");
+        }
+        assert_eq!(signs("Giặm Đoạ"), 0);
+    }
+
+    #[test]
     fn heading_in_a_crooked_row_is_told_by_its_number() {
         let row = |text| {
             let strip =
@@ -503,6 +596,33 @@ mod tests {
         let customer = ("1. THÔNG TIN CHUNG VỀ KHÁCH HÀNG", 60.0, 300.0);
         assert_eq!(kinds(&[asked, customer]), [Kind::Enquiry, Kind::Customer]);
         assert_eq!(kinds(&[("VIỆT NAM", 60.0, 200.0), customer]), [Kind::Customer]);
+    }
+
+    #[test]
+    fn table_whose_heading_was_not_read_begins_at_its_header() {
+        let sold = [
+            ("2.3 Dư nợ đã bán cho VAMC", 60.0, 100.0),
+            ("Không có dư nợ bán cho VAMC.", 60.0, 130.0),
+        ];
+        let header =
+            [("Tháng", 100.0, 200.0), ("Dư nợ vay", 300.0, 200.0), ("Dư nợ thẻ", 500.0, 200.0)];
+        let total = ("Tổng dư nợ", 700.0, 200.0);
+        let month = [("02/2026", 100.0, 230.0), ("12", 300.0, 230.0), ("5", 500.0, 230.0)];
+        let found = |lines: &[(&str, f32, f32)]| -> Vec<(Kind, usize)> {
+            let strip = crate::report::fixture::strip(lines);
+            let sections = reports(&strip).into_iter().flatten();
+            sections.map(|section| (section.kind, section.strip.pieces.len())).collect()
+        };
+        let lost = [&sold[..], &header, &[total], &month].concat();
+        assert_eq!(found(&lost), [(Kind::Vamc, 1), (Kind::Months, 7)]);
+        // What is left of the heading, and the unit under it, belong to nothing.
+        let left = [("2ÁP6iếhn blếẾ dư Ề2 thh gần nhất", 60.0, 160.0)];
+        let unit = [("(Đơn vị: triệu đồng)", 600.0, 180.0)];
+        let hardly = [&sold[..], &left, &unit, &header, &[total], &month].concat();
+        assert_eq!(found(&hardly), [(Kind::Vamc, 1), (Kind::Months, 7)]);
+        // One column alone says nothing.
+        let one = [&sold[..], &[total], &month].concat();
+        assert_eq!(found(&one), [(Kind::Vamc, 5)]);
     }
 
     #[test]

@@ -207,7 +207,26 @@ fn date(text: &str) -> Shaped {
             return shaped(fixed, folded + cost, true);
         }
     }
+    if let Some((date, junk)) = date_amid(&plain) {
+        return shaped(date, junk, true);
+    }
     shaped(plain, 0, false)
+}
+
+/// The only date in a text with no more than a speck or two before and after it, and how many
+/// characters those are. Its two strokes say where it stands, digits beside it or not.
+fn date_amid(text: &str) -> Option<(String, usize)> {
+    const LENGTH: usize = 10;
+    let chars: Vec<char> = text.chars().collect();
+    let junk = chars.len().checked_sub(LENGTH).filter(|junk| *junk <= MOST_JUNK)?;
+    let is_stroked = |window: &&[char]| window.get(2) == Some(&'/') && window.get(5) == Some(&'/');
+    let mut dates = chars
+        .windows(LENGTH)
+        .filter(is_stroked)
+        .map(|window| window.iter().collect::<String>())
+        .filter(|window| date_parts(window).is_some());
+    let date = dates.next()?;
+    dates.next().is_none().then_some((date, junk))
 }
 
 fn month(text: &str) -> Shaped {
@@ -254,7 +273,10 @@ fn amount(text: &str) -> Shaped {
 }
 
 fn identity(text: &str) -> Shaped {
-    let mut folded = 0;
+    // Specks before and after it.
+    let bare = text.trim_matches(|c: char| !c.is_alphanumeric());
+    let mut folded = text.chars().count() - bare.chars().count();
+    let text = bare;
     let parts: Vec<String> = text
         .split(['/', ',', ';'])
         .map(|part| {
@@ -288,8 +310,17 @@ pub fn find_date(text: &str) -> Option<(usize, usize)> {
 
 /// Hours, minutes and seconds and a date in either order, with what parts them.
 fn time(text: &str) -> Shaped {
-    let words: Vec<&str> = text.split_whitespace().collect();
     let mut folded = 0;
+    let mut words: Vec<&str> = text.split_whitespace().collect();
+    // A speck between the two that was read as a mark.
+    if let [both] = words[..]
+        && let Some((clock, date)) = both.split_once([',', '.', ';', '\'', '_'])
+        && is_clock(clock)
+        && date_parts(date).is_some()
+    {
+        words = vec![clock, date];
+        folded = 1;
+    }
     let mut dates = 0;
     let mut clocks = 0;
     let mut fixed = Vec::new();
@@ -492,6 +523,21 @@ mod tests {
     }
 
     #[test]
+    fn date_amid_specks_stands_about_its_strokes() {
+        assert_eq!(put(Shape::Date, "0602/05/2026"), ("02/05/2026".to_owned(), 2, true));
+        assert_eq!(put(Shape::Date, "02/05/20261"), ("02/05/2026".to_owned(), 1, true));
+        assert_eq!(put(Shape::Date, "ọ20/04/2015"), ("20/04/2015".to_owned(), 1, true));
+        assert!(!put(Shape::Date, "42/05/2026 1").2);
+        assert!(!put(Shape::Date, "LD/2020/02/05/2026").2, "a contract's number is no date");
+    }
+
+    #[test]
+    fn time_whose_blank_was_read_as_a_mark_has_both_its_parts() {
+        let time = ("20:20:57 26/06/2025".to_owned(), 1, true);
+        assert_eq!(put(Shape::Time, "20:20:57,26/06/2025"), time);
+    }
+
+    #[test]
     fn sides_of_a_broken_zero_are_one() {
         assert_eq!(put(Shape::Amount, "()"), ("0".to_owned(), 2, true));
         assert_eq!(put(Shape::Count, "()"), ("0".to_owned(), 2, true));
@@ -571,6 +617,7 @@ mod tests {
         assert!(put(Shape::Identity, "079129940620 / 107882018").2);
         assert_eq!(put(Shape::Identity, "079129940620/ 107882018").0, "079129940620 / 107882018");
         assert!(!put(Shape::Identity, "12345").2);
+        assert_eq!(put(Shape::Identity, "958130172899;°"), ("958130172899".to_owned(), 2, true));
     }
 
     #[test]

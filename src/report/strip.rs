@@ -234,6 +234,7 @@ impl Strip {
             strip.frames.push(frame);
             end = bottom;
         }
+        strip.drop_strokes();
         strip.cut_at_rules();
         strip.join_splits();
         strip.pieces.sort_by(|a, b| a.y().total_cmp(&b.y()).then(a.at.left.total_cmp(&b.at.left)));
@@ -273,6 +274,26 @@ impl Strip {
         }
     }
 
+    /// Drops short horizontal rules that do not reach from one vertical rule to another: strokes of a
+    /// signature or a stamp, which part no rows.
+    fn drop_strokes(&mut self) {
+        /// A rule of a table or of its part is longer, or as long as a column is wide.
+        const SHORT: f32 = 0.15 * WIDTH;
+        const REACH: f32 = 0.012 * WIDTH;
+        let mut xs: Vec<&Upright> = self.upright.iter().collect();
+        xs.sort_by(|a, b| a.x.total_cmp(&b.x));
+        let meets = |x: f32, y: f32| {
+            let from = xs.partition_point(|rule| rule.x < x - REACH);
+            let near = xs.iter().skip(from).take_while(|rule| rule.x <= x + REACH);
+            near.into_iter().any(|rule| rule.top - REACH <= y && y <= rule.bottom + REACH)
+        };
+        let is_rule = |rule: &Across| {
+            rule.right - rule.left >= SHORT || meets(rule.left, rule.y) && meets(rule.right, rule.y)
+        };
+        let kept = self.across.iter().filter(|rule| is_rule(rule)).copied().collect();
+        self.across = kept;
+    }
+
     /// Parts lines that run across a vertical rule: two cells read as one line.
     fn cut_at_rules(&mut self) {
         let mut waiting = std::mem::take(&mut self.pieces);
@@ -293,7 +314,20 @@ impl Strip {
 
     /// Joins what the reader parted: neighbours in a line with hardly a gap and no rule between.
     fn join_splits(&mut self) {
+        /// Where so many others begin too, at so many em from each other at most, a column does.
+        const COLUMN: usize = 3;
+        const ALIGNED: f32 = 0.25;
         self.pieces.sort_by(|a, b| a.at.left.total_cmp(&b.at.left));
+        let mut lefts: HashMap<usize, Vec<f32>> = HashMap::new();
+        for piece in &self.pieces {
+            lefts.entry(piece.page).or_default().push(piece.at.left);
+        }
+        let begins_column = |piece: &Piece| {
+            let lefts = lefts.get(&piece.page).map_or(&[][..], Vec::as_slice);
+            let before = |aside: f32| lefts.partition_point(|left| *left < piece.at.left + aside);
+            let reach = ALIGNED * piece.em();
+            before(reach) - before(-reach) > COLUMN
+        };
         let mut joined: Vec<Piece> = Vec::with_capacity(self.pieces.len());
         for piece in std::mem::take(&mut self.pieces) {
             let em = piece.em();
@@ -306,7 +340,7 @@ impl Strip {
                     && is_figures(&left.text) == is_figures(&piece.text)
             });
             match partner {
-                Some(left) if !parted(&self.upright, left, &piece) => {
+                Some(left) if !parted(&self.upright, left, &piece) && !begins_column(&piece) => {
                     let mut chars = std::mem::take(&mut left.chars);
                     let (from, to) = (left.rect.right, piece.rect.left);
                     chars.push(Char { value: ' ', left: from, right: to, confidence: 1.0 });
@@ -631,7 +665,7 @@ fn furniture(pages: &[PageText]) -> HashMap<(usize, usize), ()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture::{line, page, strip};
+    use crate::report::fixture::{line, page, ruled, strip};
     use crate::text::Rule;
 
     fn said(strip: &Strip) -> Vec<&str> {
@@ -709,9 +743,37 @@ mod tests {
     }
 
     #[test]
+    fn stroke_that_reaches_from_no_column_to_another_is_no_rule() {
+        let rules = |spans: &[(f32, f32, f32)]| {
+            let mut sheet = ruled(page(0, &[("một", 100.0, 100.0)]), &[90.0, 190.0], &[]);
+            sheet.lines.push(line("hai", 100.0, 400.0));
+            sheet.rules.retain(|rule| rule.direction == Direction::Vertical);
+            for upright in &mut sheet.rules {
+                (upright.rect.top, upright.rect.bottom) = (90.0, 420.0);
+            }
+            sheet.rules.extend(spans.iter().map(|&(left, right, y)| Rule {
+                direction: Direction::Horizontal,
+                rect: Rect::new(left, y - 1.0, right, y + 1.0),
+            }));
+            Strip::of(&[sheet]).across.len()
+        };
+        assert_eq!(rules(&[(92.0, 188.0, 200.0)]), 1, "a column's");
+        assert_eq!(rules(&[(50.0, 140.0, 200.0)]), 0, "a stroke");
+        assert_eq!(rules(&[(250.0, 700.0, 200.0)]), 1, "a long one");
+    }
+
+    #[test]
     fn neighbours_without_a_gap_are_joined() {
         let words = strip(&[("Ngân", 100.0, 200.0), ("hàng", 136.0, 201.0)]);
         assert_eq!(said(&words), ["Ngân hàng"]);
+    }
+
+    #[test]
+    fn neighbour_that_begins_where_its_column_does_is_a_cell_of_its_own() {
+        let row = [("Ngân hàng", 100.0, 200.0), ("S11A", 176.0, 200.0)];
+        let column = [("S37", 176.0, 230.0), ("R20", 177.0, 260.0), ("S11A", 176.0, 290.0)];
+        assert_eq!(said(&strip(&[&row[..], &column].concat()))[..2], ["Ngân hàng", "S11A"]);
+        assert_eq!(said(&strip(&[&row[..], &column[..2]].concat()))[0], "Ngân hàng S11A");
     }
 
     #[test]

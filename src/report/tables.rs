@@ -9,6 +9,7 @@ use super::grid::{self, Grid};
 use super::lenders;
 use super::lexicon;
 use super::schema::{Cell, Value};
+use super::sections::Kind;
 use super::shapes::{self, Shape};
 use super::strip::{Piece, Strip, median, rows, value_of};
 use super::sums::{self, Figure, Sum};
@@ -137,13 +138,55 @@ const VAMC: &Wanted<Column> = &[
     (Column::Date, &["ngaybaocao", "ngaybaocaogannhat", "ngaybanno"]),
 ];
 
+/// Labels of a table's columns that no other table has.
+pub(super) type Header = Wanted<Column>;
+
+/// What tells tables apart by their headers alone.
+pub(super) const HEADERS: &[(Kind, &Header)] = &[
+    (Kind::Cards, CARDS),
+    (
+        Kind::Months,
+        &[(Column::Second, &["dunothe", "dunothetindung"]), (Column::Third, &["tongduno"])],
+    ),
+    (
+        Kind::BadDebt,
+        &[
+            (Column::Date, &["ngayphatsinhcuoicung", "ngayphatsinh", "ngayphatsinhcuoi"]),
+            (Column::Group, &["nhomno"]),
+        ],
+    ),
+    (Kind::Late, LATE),
+    (Kind::Guarantee, GUARANTEES),
+    (
+        Kind::Contracts,
+        &[
+            (Column::Date, &["ngayky", "ngaykyhopdong", "ngaykyhd"]),
+            (Column::Second, &["ngayketthuc", "ngayketthuchopdong", "ngayketthuchd"]),
+        ],
+    ),
+    (
+        Kind::LookUps,
+        &[
+            (Column::Product, &["sanphamtracuu", "sanpham", "loaisanpham", "loaisanphamtracuu"]),
+            (Column::Date, &["ngaytracuu", "ngayhoitin", "thoigiantracuu"]),
+        ],
+    ),
+];
+
 /// Products of CIC that lenders look up. The list is not complete.
 const PRODUCTS: &[&str] = &[
     "Bản trả lời tin S11A",
     "Báo cáo điểm tín dụng",
     "Cảnh báo khách hàng vay",
     "Chi tiết quan hệ tín dụng",
+    "K11.1",
     "Quan hệ tín dụng khách hàng vay",
+    "R14",
+    "R20",
+    "S10A",
+    "S11A",
+    "S11T",
+    "S37",
     "Thông tin chủ thẻ",
     "Thông tin quan hệ tín dụng",
     "Thông tin tài sản đảm bảo",
@@ -167,6 +210,11 @@ pub(super) fn cell(pieces: &[Piece], shape: Shape) -> Value {
     }
     let mut value = value_of(&pieces.iter().collect::<Vec<_>>());
     let read = shape.put(&value.text);
+    if (!read.valid || read.folded > 0)
+        && let Some(figure) = amid_specks(pieces, shape)
+    {
+        return cell(&[figure], shape);
+    }
     // Thousands are parted by commas: a point was read for one.
     let pointed = shape == Shape::Amount && read.text.contains('.');
     if (!read.valid || read.folded > 0 || pointed)
@@ -180,6 +228,18 @@ pub(super) fn cell(pieces: &[Piece], shape: Shape) -> Value {
     // A look-alike that had to be read as a digit was not read well.
     value.confidence *= 0.8_f32.powi(read.folded as i32);
     value
+}
+
+/// The only one of some pieces that has the shape as it is, where the reader doubts all others: a
+/// stamp beside it.
+fn amid_specks(pieces: &[Piece], shape: Shape) -> Option<Piece> {
+    const DOUBTED: f32 = 0.6;
+    let least = |piece: &Piece| piece.chars.iter().map(|c| c.confidence).fold(1.0, f32::min);
+    let (fitting, others): (Vec<&Piece>, Vec<&Piece>) =
+        pieces.iter().partition(|piece| shape.put(&piece.text).is(&piece.text));
+    let [figure] = fitting[..] else { return None };
+    let alone = !others.is_empty() && others.iter().all(|piece| least(piece) < DOUBTED);
+    alone.then(|| figure.clone())
 }
 
 /// The pieces of a name, without the marks before and after it: what is no letter, digit or bracket
@@ -932,6 +992,48 @@ mod tests {
     }
 
     #[test]
+    fn few_letters_behind_a_known_product_are_none_of_it() {
+        assert_eq!(products(&[("Vay tiêu dùng ội", 300.0, 130.0)]), ["Vay tiêu dùng"]);
+        assert_eq!(products(&[("R20 1ôD", 300.0, 130.0)]), ["R20"]);
+        assert_eq!(products(&[("Vay tiêu dùng nhanh", 300.0, 130.0)]), ["Vay tiêu dùng nhanh"]);
+        assert_eq!(products(&[("Vay mua xe", 300.0, 130.0)]), ["Vay mua xe"]);
+    }
+
+    #[test]
+    fn figure_beside_letters_that_the_reader_doubts_is_the_value() {
+        let read = |confidence: f32| {
+            let mut sheet = page(0, &[("Noàuần 19", 300.0, 100.0), ("0", 300.0, 130.0)]);
+            for c in &mut sheet.lines[0].chars {
+                c.confidence = confidence;
+            }
+            cell(&Strip::of(&[sheet]).pieces, Shape::Amount).text
+        };
+        assert_eq!(read(0.5), "0");
+        assert_ne!(read(0.9), "0");
+    }
+
+    #[test]
+    fn amount_goes_on_in_the_next_line_of_a_narrow_column() {
+        let rows = months(&strip(&[
+            ("Tháng", 100.0, 100.0),
+            ("Dư nợ vay", 300.0, 100.0),
+            ("Dư nợ thẻ", 500.0, 100.0),
+            ("Tổng dư nợ", 700.0, 100.0),
+            ("02/2026", 100.0, 141.0),
+            ("262,8", 300.0, 130.0),
+            ("12", 300.0, 152.0),
+            ("0", 520.0, 141.0),
+            ("262,8", 700.0, 130.0),
+            ("12", 700.0, 152.0),
+            ("01/2026", 100.0, 180.0),
+            ("7", 300.0, 180.0),
+            ("0", 520.0, 180.0),
+            ("7", 700.0, 180.0),
+        ]));
+        assert_eq!(texts(&rows), [["262,812", "0", "262,812"], ["7", "0", "7"]]);
+    }
+
+    #[test]
     fn product_that_is_nearly_known_is_completed_where_the_reader_saw_it() {
         let read = |chance: f32| {
             let mut sheet = page(
@@ -1004,24 +1106,26 @@ mod tests {
 
     #[test]
     fn signatures_below_a_table_are_none_of_its_last_row() {
-        let signed = [
-            ("S11A", 300.0, 130.0),
-            ("Người lập", 200.0, 160.0),
-            ("GIÁM ĐỐC", 300.0, 160.0),
-            ("Uông Hà", 300.0, 180.0),
-        ];
-        let sheet = [
-            ("DANH SÁCH TCTD TRA CỨU THÔNG TIN", 60.0, 70.0),
-            ("Mã TCTD", 100.0, 100.0),
-            ("Sản phẩm", 300.0, 100.0),
-            ("Ngày tra cứu", 700.0, 100.0),
-            ("01661001", 100.0, 130.0),
-            ("22/09/2025", 700.0, 130.0),
-        ];
-        let strip = strip(&[&sheet[..], &signed].concat());
-        let sections = crate::report::sections::reports(&strip).remove(0);
-        let rows = look_ups(&sections[0].strip);
-        assert_eq!(texts(&rows), [["01661001", "S11A", "22/09/2025"]]);
+        for office in ["GIÁM ĐỐC", "TRƯỞNG PHÒNG", "Người duyệt"] {
+            let signed = [
+                ("S11A", 300.0, 130.0),
+                ("Người lập", 200.0, 160.0),
+                (office, 300.0, 160.0),
+                ("Uông Hà", 300.0, 180.0),
+            ];
+            let sheet = [
+                ("DANH SÁCH TCTD TRA CỨU THÔNG TIN", 60.0, 70.0),
+                ("Mã TCTD", 100.0, 100.0),
+                ("Sản phẩm", 300.0, 100.0),
+                ("Ngày tra cứu", 700.0, 100.0),
+                ("01661001", 100.0, 130.0),
+                ("22/09/2025", 700.0, 130.0),
+            ];
+            let strip = strip(&[&sheet[..], &signed].concat());
+            let sections = crate::report::sections::reports(&strip).remove(0);
+            let rows = look_ups(&sections[0].strip);
+            assert_eq!(texts(&rows), [["01661001", "S11A", "22/09/2025"]]);
+        }
     }
 
     #[test]
