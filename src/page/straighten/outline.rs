@@ -554,7 +554,7 @@ mod tests {
     #[test]
     fn neither_a_scan_with_dark_margins_nor_a_part_of_it_is_an_outline() {
         let scan = GrayImage::from_fn(360, 512, |x, y| {
-            let is_margin = x < 7 || x > 352 || y > 504;
+            let is_margin = !(7..353).contains(&x) || y > 504;
             let is_row = (40..356).contains(&x) && (30..44).contains(&y);
             image::Luma([if is_margin {
                 60
