@@ -3,6 +3,8 @@
 //!
 //! Invariant: a picture that fills its frame, as a scanner's does, is never cut.
 
+mod outline;
+
 use std::borrow::Cow;
 
 use cic_kernels::{Channels, Shrink, Span};
@@ -509,15 +511,11 @@ fn find_paper(picture: &DynamicImage, grey: &GrayImage) -> Option<Outline> {
     }
     let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
     let factor = width / f64::from(small.width());
-    // A sheet that runs out of the frame ends at the frame.
-    let at_frame = |side| Edge { side, offset: 0.0, slope: 0.0 };
-    let mut edges = SIDES.map(|side| find_edge(&small, side).unwrap_or(at_frame(side)));
-    let corners_now = corners(&edges, f64::from(small.width()), f64::from(small.height()))?;
-    for edge in &mut edges {
-        if !edge.is_at_frame() && !is_beside_table(&small, edge, &corners_now) {
-            *edge = at_frame(edge.side);
-        }
-    }
+    let one_by_one = find_edges(&small)?;
+    let edges = match is_whole(&one_by_one, &small) {
+        true => one_by_one,
+        false => outline::find(picture, &small).unwrap_or(one_by_one),
+    };
     let found = edges.iter().filter(|edge| !edge.is_at_frame()).count();
     if found < 3 {
         return None;
@@ -532,6 +530,28 @@ fn find_paper(picture: &DynamicImage, grey: &GrayImage) -> Option<Outline> {
     };
     let is_cut_off = found < 4 || !quad.iter().all(is_inside);
     is_sheet(&quad, width, height).then_some(Outline { quad, is_cut_off })
+}
+
+/// The edges that a darker table lies beside, each found by itself. A sheet that runs out of the
+/// frame ends at the frame.
+fn find_edges(small: &GrayImage) -> Option<[Edge; 4]> {
+    let at_frame = |side| Edge { side, offset: 0.0, slope: 0.0 };
+    let mut edges = SIDES.map(|side| find_edge(small, side).unwrap_or(at_frame(side)));
+    let quad = corners(&edges, f64::from(small.width()), f64::from(small.height()))?;
+    for edge in &mut edges {
+        if !edge.is_at_frame() && !is_beside_table(small, edge, &quad) {
+            *edge = at_frame(edge.side);
+        }
+    }
+    Some(edges)
+}
+
+/// Whether the edges are those of a whole sheet of A4.
+fn is_whole(edges: &[Edge; 4], small: &GrayImage) -> bool {
+    let (width, height) = (f64::from(small.width()), f64::from(small.height()));
+    edges.iter().all(|edge| !edge.is_at_frame())
+        && corners(edges, width, height)
+            .is_some_and(|quad| is_sheet(&quad, width, height) && outline::is_a4(&quad))
 }
 
 fn corners(edges: &[Edge; 4], width: f64, height: f64) -> Option<[Dot; 4]> {
