@@ -26,7 +26,7 @@ from pathlib import Path
 import requests
 
 from badbroker import Fault
-from daemon import check_payloads, check_results
+from daemon import CONNECTED, check_payloads, check_results
 from kiosk import MARK, PATIENCE, PROGRAM, until
 from papers import SLOW, Paper, code_of
 
@@ -253,7 +253,9 @@ def attempts(kiosk, scan_id: str) -> int | None:
 
 
 def test_result_that_was_delivered_when_the_power_failed_may_come_again_and_says_the_same(branch, new_papers, truth):
-    # The broker has it, and its acknowledgement does not reach the kiosk any more.
+    # The broker has it, and its acknowledgement does not reach the kiosk any more. Before its presence is acknowledged, a
+    # kiosk sends no results.
+    until(lambda: branch.kiosk.metric(CONNECTED) == 1)
     branch.gate.set(Fault.UNACKNOWLEDGED)
     scans = branch.kiosk.scan(*new_papers(5))
     branch.listener.wait_for(scans)

@@ -368,6 +368,8 @@ def test_kiosk_says_in_its_figures_whether_the_broker_is_there(branch):
 
 
 def test_broker_that_lost_its_sessions_gets_what_it_has_not_acknowledged(branch, new_papers, truth):
+    # Before its presence is acknowledged, a kiosk sends no results.
+    until(lambda: branch.kiosk.metric(CONNECTED) == 1)
     branch.gate.set(Fault.UNACKNOWLEDGED)
     scans = branch.kiosk.scan(*new_papers(5))
     branch.listener.wait_for(scans)
