@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -68,7 +69,8 @@ impl Extract {
     /// Reads all files, several at a time, and prints the answers in the order of the files.
     pub fn run(&self) -> Outcome {
         self.check()?;
-        let reader = self.reading.reader();
+        // The process ends after this, which frees models and their memory sooner than we could.
+        let reader = ManuallyDrop::new(self.reading.reader());
         let progress = Progress::new();
         let next = AtomicUsize::new(0);
         let stopped = AtomicBool::new(false);

@@ -1,5 +1,8 @@
 //! From colours to grey.
 
+use fearless_simd::prelude::*;
+use fearless_simd::{Level, dispatch, u8x16};
+
 /// By how much red must exceed the other colours to be ink: from `LEAST` on a little, at `MOST` all.
 const LEAST: u32 = 25;
 const MOST: u32 = 70;
@@ -22,23 +25,54 @@ pub fn is_grey(rgb: &[u8]) -> bool {
 
 /// How many pixels are nothing but red ink.
 pub fn red_pixels(rgb: &[u8]) -> usize {
-    // Counted in pieces, whose counts fit into few bits: so more of them go through at once.
-    let in_piece = |piece: &[[u8; 3]]| -> u8 {
-        piece.iter().map(|&pixel| u8::from(redness(pixel) >= MOST)).sum()
-    };
-    rgb.as_chunks().0.chunks(u8::MAX.into()).map(|piece| usize::from(in_piece(piece))).sum()
+    let all_red = |pixels: &[[u8; 3]]| pixels.iter().filter(|p| redness(**p) >= MOST).count();
+    let mut count = 0;
+    pieces(rgb, |pixels, is_coloured| count += if is_coloured { all_red(pixels) } else { 0 });
+    count
 }
 
 /// Writes the brightness as under a red light where ink is red, and as [`luma`] does elsewhere.
 pub fn without_red(rgb: &[u8], grey: &mut [u8]) {
     const RANGE: u32 = MOST - LEAST;
-    for (level, &pixel) in grey.iter_mut().zip(rgb.as_chunks().0) {
+    let faded = |pixel: [u8; 3]| {
         let luma = brightness(pixel);
         let share = redness(pixel).clamp(LEAST, MOST) - LEAST;
         // What is redder than it is green and blue is brighter in red than in all.
         let gain = u32::from(pixel[0]).max(luma) - luma;
-        *level = (luma + (2 * share * gain + RANGE) / (2 * RANGE)) as u8;
-    }
+        (luma + (2 * share * gain + RANGE) / (2 * RANGE)) as u8
+    };
+    let mut pieces_of_grey = grey.chunks_mut(PIECE);
+    pieces(rgb, |pixels, is_coloured| {
+        let pairs = pieces_of_grey.next().into_iter().flatten().zip(pixels);
+        match is_coloured {
+            true => pairs.for_each(|(level, &pixel)| *level = faded(pixel)),
+            false => pairs.for_each(|(level, &pixel)| *level = brightness(pixel) as u8),
+        }
+    });
+}
+
+/// Pixels that are looked at together.
+const PIECE: usize = 16;
+
+/// Goes over the pixels in pieces, and says of which one may be red: most of a page's are white.
+fn pieces(rgb: &[u8], mut each: impl FnMut(&[[u8; 3]], bool)) {
+    let pixels: &[[u8; 3]] = rgb.as_chunks().0;
+    dispatch!(Level::baseline(), simd => for (number, piece) in pixels.chunks(PIECE).enumerate() {
+        let bytes = rgb.get(3 * PIECE * number..3 * PIECE * (number + 1) + 2);
+        each(piece, bytes.is_none_or(|bytes| may_be_red(simd, bytes)));
+    });
+}
+
+/// Whether some byte but the last two exceeds both of those after it as red does: that of a red
+/// pixel does, and so may others of other colours.
+#[inline(always)]
+fn may_be_red<S: Simd>(simd: S, bytes: &[u8]) -> bool {
+    let least = u8x16::splat(simd, LEAST as u8);
+    (0..bytes.len() - 2).step_by(16).any(|at| {
+        let levels = |at: usize| u8x16::from_slice(simd, &bytes[at..at + 16]);
+        let others = levels(at + 1).max(levels(at + 2));
+        simd.saturating_sub_u8x16(levels(at), others).simd_gt(least).any_true()
+    })
 }
 
 fn brightness([r, g, b]: [u8; 3]) -> u32 {

@@ -1,5 +1,8 @@
 //! Pixels taken from between those of a picture.
 
+use fearless_simd::prelude::*;
+use fearless_simd::{Level, dispatch, u8x16, u16x8};
+
 /// A grey picture.
 #[derive(Clone, Copy, Debug)]
 pub struct Grey<'a> {
@@ -84,20 +87,29 @@ pub struct Span {
 /// One pixel, in fixed point.
 const ONE: i64 = 1 << 16;
 
+/// Places that are drawn at once, where there are as many.
+const AT_ONCE: usize = 16;
+
 impl Span {
     /// Writes the pixels at its places, each interpolated between the four around it; those off the
     /// picture stay as they are. The picture has rows of `width` grey pixels, two at least.
     pub fn draw_grey(&self, source: &[u8], width: usize, target: &mut [u8]) {
-        self.draw::<1>(source, width, target);
+        dispatch!(Level::baseline(), simd => self.draw::<1, _>(simd, source, width, target));
     }
 
     /// The same for red, green and blue.
     pub fn draw_rgb(&self, source: &[u8], width: usize, target: &mut [u8]) {
-        self.draw::<3>(source, width, target);
+        dispatch!(Level::baseline(), simd => self.draw::<3, _>(simd, source, width, target));
     }
 
     #[inline(always)]
-    fn draw<const N: usize>(&self, source: &[u8], width: usize, target: &mut [u8]) {
+    fn draw<const N: usize, S: Simd>(
+        &self,
+        simd: S,
+        source: &[u8],
+        width: usize,
+        target: &mut [u8],
+    ) {
         let height = source.len().checked_div(width * N).unwrap_or(0);
         let (right, bottom) = ((width as i64 - 1) * ONE, (height as i64 - 1) * ONE);
         let target: &mut [[u8; N]] = target.as_chunks_mut().0;
@@ -106,9 +118,11 @@ impl Span {
         let is_inside = |(x, y)| (0..right).contains(&x) && (0..bottom).contains(&y);
         let (mut x, mut y) = self.from;
         if is_inside(self.from) && is_inside(last) {
-            for pixel in target {
-                amid(source, width * N, (x, y), pixel);
-                (x, y) = (x + self.step.0, y + self.step.1);
+            for target in target.chunks_mut(AT_ONCE) {
+                let span = Self { from: (x, y), step: self.step };
+                span.draw_amid(simd, source, width * N, target);
+                let steps = target.len() as i64;
+                (x, y) = (x + steps * self.step.0, y + steps * self.step.1);
             }
             return;
         }
@@ -122,15 +136,90 @@ impl Span {
             (x, y) = (x + self.step.0, y + self.step.1);
         }
     }
+
+    /// Writes its pixels, all of which lie between four others, of a picture with rows of `row`
+    /// bytes.
+    #[inline(always)]
+    fn draw_amid<const N: usize, S: Simd>(
+        &self,
+        simd: S,
+        source: &[u8],
+        row: usize,
+        target: &mut [[u8; N]],
+    ) {
+        if self.draw_row(simd, source, row, target).is_none() {
+            let (mut x, mut y) = self.from;
+            for pixel in target {
+                amid(source, row, (x, y), pixel);
+                (x, y) = (x + self.step.0, y + self.step.1);
+            }
+        }
+    }
+
+    /// The same where [`AT_ONCE`] of them follow each other pixel by pixel, up or down by less than
+    /// one: several bytes at once.
+    #[inline(always)]
+    fn draw_row<const N: usize, S: Simd>(
+        &self,
+        simd: S,
+        source: &[u8],
+        row: usize,
+        target: &mut [[u8; N]],
+    ) -> Option<()> {
+        let ((x, y), (right, down)) = (self.from, self.step);
+        let steps = AT_ONCE as i64 - 1;
+        // What is between the ends steps as evenly as they do.
+        if target.len() != AT_ONCE
+            || (x + steps * right) >> 16 != (x >> 16) + steps
+            || (steps * down).abs() >= ONE
+        {
+            return None;
+        }
+        // Where they go up, the row that they come to is above.
+        let is_up = down < 0;
+        let at = ((y >> 16) as usize).checked_sub(is_up.into())? * row + (x >> 16) as usize * N;
+        let bytes = |at: usize| source.get(at..at + (AT_ONCE + 1) * N);
+        let (first, second) = (bytes(at)?, bytes(at + row)?);
+        // None of them comes to a third row that is not there.
+        let third = bytes(at + 2 * row).unwrap_or(second);
+        let (x, y, right, down) = (x as u16, y as u16, right as u16, down as u16);
+        let between = |a: u16x8<S>, b: u16x8<S>, share: u16x8<S>| {
+            (a * (u16x8::splat(simd, 256) - share) + b * share + 128) >> 8
+        };
+        for (part, target) in target.as_flattened_mut().chunks_exact_mut(16).enumerate() {
+            let halves = |row: &[u8], at: usize| {
+                let (low, high) = simd.widen_u8x16(u8x16::from_slice(simd, &row[at..at + 16]));
+                [low, high]
+            };
+            // Pixels, and those right of them.
+            let pixels = |row| [halves(row, 16 * part), halves(row, 16 * part + N)];
+            let rows = [pixels(first), pixels(second), pixels(third)];
+            let [low, high] = std::array::from_fn(|half| {
+                // The 16 bits below the point of each place step by those of a step.
+                let byte = 16 * part + 8 * half;
+                let steps: [u16; 8] = std::array::from_fn(|i| ((byte + i) / N) as u16);
+                let steps = u16x8::from_slice(simd, &steps);
+                let (across, place) = ((steps * right + x) >> 8, steps * down + y);
+                let columns =
+                    |[left, right]: [[u16x8<S>; 2]; 2]| between(left[half], right[half], across);
+                let [first, second, third] = rows.map(columns);
+                let is_low = if is_up { place.simd_le(y) } else { place.simd_lt(y) };
+                // In the lower one of both rows, between the second and the third.
+                let (above, beneath) = (is_low.select(second, first), is_low.select(third, second));
+                between(above, beneath, place >> 8)
+            });
+            simd.relaxed_narrow_u16x8(low, high).store_slice(target);
+        }
+        Some(())
+    }
 }
 
 /// Writes the same as [`blend`], of a place between four pixels; three channels at once.
 #[inline(always)]
 fn amid<const N: usize>(source: &[u8], row: usize, (x, y): (i64, i64), pixel: &mut [u8; N]) {
-    /// Of four numbers of 16 bits the first and the third, with room for 32.
-    const OUTER: u64 = 0x0000_ffff_0000_ffff;
-    /// One half of a level, in both.
-    const HALVES: u64 = 1 << 15 | 1 << 47;
+    /// One half of a level, and a whole one's bits, in each of three numbers of 16 bits.
+    const HALVES: u64 = 0x0080_0080_0080;
+    const LEVELS: u64 = 0x00ff_00ff_00ff;
     let at = (y >> 16) as usize * row + (x >> 16) as usize * N;
     let (across, down) = ((x as u64 >> 8) & 0xff, (y as u64 >> 8) & 0xff);
     let two_pixels = |at: usize| Some(u64::from_le_bytes(*source.get(at..)?.first_chunk()?));
@@ -138,12 +227,11 @@ fn amid<const N: usize>(source: &[u8], row: usize, (x, y): (i64, i64), pixel: &m
         return blend(source, row, row, (x, y), pixel);
     };
     let apart = |rgb: u64| rgb & 0xff | (rgb & 0xff00) << 8 | (rgb & 0xff_0000) << 16;
-    let between = |pair: u64| apart(pair) * (256 - across) + apart(pair >> 24) * across;
-    let (above, beneath) = (between(upper), between(lower));
-    let weigh = |above: u64, beneath: u64| above * (256 - down) + beneath * down;
-    let outer = weigh(above & OUTER, beneath & OUTER) + HALVES;
-    let inner = weigh(above >> 16 & 0xffff, beneath >> 16 & 0xffff) + (1 << 15);
-    let levels = [(outer >> 16) as u8, (inner >> 16) as u8, (outer >> 48) as u8];
+    let between =
+        |a: u64, b: u64, share: u64| (a * (256 - share) + b * share + HALVES) >> 8 & LEVELS;
+    let columns = |pair: u64| between(apart(pair), apart(pair >> 24), across);
+    let levels = between(columns(upper), columns(lower), down);
+    let levels = [levels as u8, (levels >> 16) as u8, (levels >> 32) as u8];
     pixel.copy_from_slice(&levels[..N]);
 }
 
@@ -158,13 +246,13 @@ fn blend<const N: usize>(
     pixel: &mut [u8; N],
 ) {
     let at = (y >> 16) as usize * row + (x >> 16) as usize * N;
-    let (across, down) = ((x as u32 >> 8) & 0xff, (y as u32 >> 8) & 0xff);
+    let (across, down) = ((x >> 8) as u16 & 0xff, (y >> 8) as u16 & 0xff);
     let (upper, lower) = (source.get(at..at + 2 * N), source.get(at + below..at + below + 2 * N));
     if let (Some(upper), Some(lower)) = (upper, lower) {
+        let between = |a: u16, b: u16, share: u16| (a * (256 - share) + b * share + 128) >> 8;
         for i in 0..N {
-            let above = u32::from(upper[i]) * (256 - across) + u32::from(upper[i + N]) * across;
-            let beneath = u32::from(lower[i]) * (256 - across) + u32::from(lower[i + N]) * across;
-            pixel[i] = ((above * (256 - down) + beneath * down + (1 << 15)) >> 16) as u8;
+            let columns = |row: &[u8]| between(row[i].into(), row[i + N].into(), across);
+            pixel[i] = between(columns(upper), columns(lower), down) as u8;
         }
     }
 }
@@ -227,6 +315,28 @@ mod tests {
                 span.draw_grey(&channel(i), 9, &mut alone);
                 let of_three: Vec<u8> = drawn.iter().skip(i).step_by(3).copied().collect();
                 assert_eq!(of_three, alone, "{from:?}, channel {i}");
+            }
+        }
+    }
+
+    #[test]
+    fn many_pixels_at_once_are_each_what_it_is_alone() {
+        let rgb: Vec<u8> = (0..20 * 6 * 3).map(|i| (i * 89 % 251) as u8).collect();
+        let drawn = |span: Span, count: usize| {
+            let mut target = vec![7; 3 * count];
+            span.draw_rgb(&rgb, 20, &mut target);
+            target
+        };
+        // Along a row, into the one below and above, over two rows, and with other steps than one.
+        let ways = [(0, 0), (-3, 2000), (3, -2000), (0, 4369), (0, -4369), (0, 9000), (900, 0)];
+        for (right, down) in ways {
+            for y in [0, ONE / 2, ONE, 2 * ONE + 1, 3 * ONE - 1, 4 * ONE + ONE / 2] {
+                let step = (ONE + right, down);
+                let from = (ONE + 300, y);
+                let one =
+                    |i: i64| drawn(Span { from: (from.0 + i * step.0, y + i * down), step }, 1);
+                let alone: Vec<u8> = (0..16).flat_map(one).collect();
+                assert_eq!(drawn(Span { from, step }, 16), alone, "{from:?} {step:?}");
             }
         }
     }

@@ -22,6 +22,6 @@ pub use colour::{is_grey, luma, red_pixels, without_red};
 pub use grey::{Grey, Span};
 pub use ink::darker_than_around;
 pub use logits::likely;
-pub use shrink::{Channels, Scale, Shrink, covered};
+pub use shrink::{Channels, Scale, Shrink, ShrinkRoom, covered};
 pub use skew::{pile, roughness};
-pub use texture::texture;
+pub use texture::{levels, texture};

@@ -1,5 +1,8 @@
 //! Pictures at another size.
 
+use fearless_simd::prelude::*;
+use fearless_simd::{Level, dispatch, f32x4, u8x16, u16x8};
+
 /// As many rows as 16 bits hold the sum of.
 const MOST_ROWS: usize = 257;
 
@@ -24,6 +27,15 @@ pub struct Shrink {
     covered: Vec<(usize, usize)>,
 }
 
+/// Room for a [`Shrink`]'s work on one row after the other.
+#[derive(Clone, Debug, Default)]
+pub struct ShrinkRoom {
+    /// Of each byte of a row, whatever channel it is, the sum over the rows.
+    columns: Vec<u16>,
+    /// Of each pixel the sum of all before it; they may wrap around.
+    before: Vec<u32>,
+}
+
 impl Shrink {
     /// From rows of `width` pixels to rows of `target`.
     pub fn new(channels: Channels, width: usize, target: usize) -> Self {
@@ -33,39 +45,49 @@ impl Shrink {
     }
 
     /// Writes a row. `rows` are the rows of the larger picture that it covers, of which the first
-    /// 257 count; `sums` is room for its work.
-    pub fn row(&self, rows: &[u8], sums: &mut Vec<u16>, row: &mut [u8]) {
+    /// 257 count.
+    pub fn row(&self, rows: &[u8], room: &mut ShrinkRoom, row: &mut [u8]) {
         let of_pixel = if self.channels == Channels::Grey { 1 } else { 3 };
-        // Of each byte of a row, whatever channel it is: all channels at once, as they come.
-        sums.clear();
-        sums.resize(self.width * of_pixel, 0);
-        let lines = rows.chunks_exact(self.width * of_pixel).take(MOST_ROWS);
-        let count = lines.len();
-        for line in lines {
-            match self.channels {
-                Channels::Grey | Channels::Luma => add(line, sums),
-                Channels::Whiteness => add_least(line, sums),
-            }
+        let ShrinkRoom { columns, before } = room;
+        let line = self.width * of_pixel;
+        let count = (rows.len() / line).min(MOST_ROWS);
+        let rows = &rows[..count * line];
+        columns.resize(line, 0);
+        dispatch!(Level::baseline(), simd => match self.channels {
+            Channels::Grey | Channels::Luma => add(simd, rows, columns, &[0]),
+            Channels::Whiteness => add(simd, rows, columns, &[0, 1, 2]),
+        });
+        before.clear();
+        before.push(0);
+        let pixels: &[[u16; 3]] = columns.as_chunks().0;
+        match self.channels {
+            Channels::Grey => run(before, columns.iter().map(|&sum| u32::from(sum))),
+            Channels::Luma => run(before, pixels.iter().map(luma)),
+            Channels::Whiteness => run(before, pixels.iter().map(|[least, ..]| u32::from(*least))),
         }
-        let pixels: &[[u16; 3]] = sums.as_chunks().0;
+        // Pixels cover as many as each other, or one more. To divide is slow, to multiply is not.
+        let narrow = self.width / self.covered.len().max(1);
+        let areas = [narrow, narrow + 1].map(|columns| (columns * count).max(1) as u64);
+        let shares = areas.map(|area| (1u64 << 32).div_ceil(area));
         for (value, &(left, right)) in row.iter_mut().zip(&self.covered) {
-            let sum: u32 = match self.channels {
-                Channels::Grey => sums[left..right].iter().map(|&sum| u32::from(sum)).sum(),
-                Channels::Luma => {
-                    let luma = |pixel: &[u16; 3]| {
-                        let [r, g, b] = pixel.map(u32::from);
-                        (77 * r + 150 * g + 29 * b) >> 8
-                    };
-                    pixels[left..right].iter().map(luma).sum()
-                }
-                Channels::Whiteness => {
-                    pixels[left..right].iter().map(|[least, ..]| u32::from(*least)).sum()
-                }
-            };
-            let area = ((right - left) * count) as u32;
-            *value = ((sum + area / 2) / area.max(1)) as u8;
+            let wide = usize::from(right - left > narrow);
+            let sum = u64::from(before[right].wrapping_sub(before[left]));
+            *value = ((sum + areas[wide] / 2) * shares[wide] >> 32) as u8;
         }
     }
+}
+
+fn run(before: &mut Vec<u32>, sums: impl Iterator<Item = u32>) {
+    let mut all = 0u32;
+    before.extend(sums.map(|sum| {
+        all = all.wrapping_add(sum);
+        all
+    }));
+}
+
+fn luma(pixel: &[u16; 3]) -> u32 {
+    let [r, g, b] = pixel.map(u32::from);
+    (77 * r + 150 * g + 29 * b) >> 8
 }
 
 /// The pixels, of `from`, that pixel `index` covers of as many as `to`: at least one.
@@ -75,18 +97,36 @@ pub fn covered(index: usize, from: usize, to: usize) -> (usize, usize) {
     (start, ((index + 1) * from / to).max(start + 1).min(from))
 }
 
-fn add(line: &[u8], sums: &mut [u16]) {
-    for (sum, &level) in sums.iter_mut().zip(line) {
-        *sum += u16::from(level);
+/// Writes of each byte of a row the sum over `rows`, of the least of it and those at other places
+/// from it. With the next two of [0, 1, 2] that is, for every third byte, the least channel of a
+/// pixel; the others are nothing, but to pick them out would take longer.
+#[inline(always)]
+fn add<S: Simd>(simd: S, rows: &[u8], sums: &mut [u16], others: &[usize]) {
+    let line = sums.len();
+    let least = |at: usize| others.iter().filter_map(|other| rows.get(at + other)).copied().min();
+    let (groups, rest) = sums.as_chunks_mut::<16>();
+    let vectors = groups.len();
+    for (start, sums) in groups.iter_mut().enumerate() {
+        let mut all = [u16x8::splat(simd, 0); 2];
+        for at in (16 * start..rows.len()).step_by(line) {
+            let bytes =
+                |at: usize| rows.get(at..at + 16).map(|bytes| u8x16::from_slice(simd, bytes));
+            let levels = others.iter().map(|other| bytes(at + other));
+            let levels = levels.reduce(|a, b| Some(a?.min(b?))).flatten();
+            // Of the last pixels of all, less than as many bytes are left.
+            let levels = levels.unwrap_or_else(|| {
+                let levels: [u8; 16] = std::array::from_fn(|i| least(at + i).unwrap_or(0));
+                u8x16::from_slice(simd, &levels)
+            });
+            let (low, high) = simd.widen_u8x16(levels);
+            all = [all[0] + low, all[1] + high];
+        }
+        all[0].store_slice(&mut sums[..8]);
+        all[1].store_slice(&mut sums[8..]);
     }
-}
-
-/// Adds to each byte the least of it and the two after it: for every third byte, the least channel
-/// of a pixel. The others are nothing, but to pick them out would take longer.
-fn add_least(line: &[u8], sums: &mut [u16]) {
-    let (second, third) = (line.get(1..).unwrap_or_default(), line.get(2..).unwrap_or_default());
-    for (((sum, a), b), c) in sums.iter_mut().zip(line).zip(second).zip(third) {
-        *sum += u16::from(*a.min(b).min(c));
+    for (i, sum) in rest.iter_mut().enumerate() {
+        let places = (16 * vectors + i..rows.len()).step_by(line);
+        *sum = places.filter_map(least).map(u16::from).sum();
     }
 }
 
@@ -116,20 +156,43 @@ impl Scale {
     /// Writes row `y`; `sums` is room for its work. What the source lacks is black.
     pub fn row(&self, source: &[u8], y: usize, sums: &mut Vec<f32>, row: &mut [u8]) {
         // First the rows that it covers are summed, then the columns.
-        sums.clear();
         sums.resize(self.width, 0.0);
         let (first, weights) = self.rows.at(y);
-        for (line, &weight) in source.chunks_exact(self.width).skip(first).zip(weights) {
-            for (sum, &pixel) in sums.iter_mut().zip(line) {
-                *sum += f32::from(pixel) * weight;
-            }
-        }
+        let rows = source.get(first * self.width..).unwrap_or_default();
+        dispatch!(Level::baseline(), simd => weigh(simd, rows, weights, sums));
         for (x, value) in row.iter_mut().enumerate() {
             let (first, weights) = self.columns.at(x);
             let covered = sums.get(first..first + weights.len()).unwrap_or_default();
             let covered = covered.iter().zip(weights).map(|(sum, weight)| sum * weight);
             *value = (covered.sum::<f32>() + 0.5) as u8;
         }
+    }
+}
+
+/// Writes the weighted sums of as many of `rows` as there are weights, and rows.
+#[inline(always)]
+fn weigh<S: Simd>(simd: S, rows: &[u8], weights: &[f32], sums: &mut [f32]) {
+    let line = sums.len();
+    let (groups, rest) = sums.as_chunks_mut::<16>();
+    let vectors = groups.len();
+    for (start, sums) in groups.iter_mut().enumerate() {
+        let mut all = [f32x4::splat(simd, 0.0); 4];
+        for (row, &weight) in rows.chunks_exact(line).zip(weights) {
+            let (low, high) =
+                simd.widen_u8x16(u8x16::from_slice(simd, &row[16 * start..16 * (start + 1)]));
+            let ((a, b), (c, d)) = (simd.widen_u16x8(low), simd.widen_u16x8(high));
+            for (sum, levels) in all.iter_mut().zip([a, b, c, d]) {
+                // As signed numbers, which more processors turn into fractions.
+                *sum += simd.cvt_f32_i32x4(levels.bitcast()) * weight;
+            }
+        }
+        for (sum, to) in all.iter().zip(sums.chunks_exact_mut(4)) {
+            sum.store_slice(to);
+        }
+    }
+    for (i, sum) in rest.iter_mut().enumerate() {
+        let rows = rows.chunks_exact(line).zip(weights);
+        *sum = rows.map(|(row, weight)| f32::from(row[16 * vectors + i]) * weight).sum();
     }
 }
 
@@ -229,7 +292,7 @@ mod tests {
         let rgb = [[0, 100, 200], [100, 200, 255], [10, 20, 30]].concat();
         let shrunk = |channels, rows: &[u8], width, target| {
             let mut row = vec![0; target];
-            Shrink::new(channels, width, target).row(rows, &mut Vec::new(), &mut row);
+            Shrink::new(channels, width, target).row(rows, &mut ShrinkRoom::default(), &mut row);
             row
         };
         assert_eq!(shrunk(Channels::Whiteness, &rgb, 3, 2), [0, 55]);

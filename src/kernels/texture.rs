@@ -1,5 +1,25 @@
 //! What a patch of a page looks like.
 
+use fearless_simd::prelude::*;
+use fearless_simd::{Level, dispatch, u8x16, u32x4};
+
+/// How many pixels of a grey picture have each level.
+pub fn levels(grey: &[u8]) -> [u32; 256] {
+    // Neighbours are often alike, and to count on in the same place would have each wait for the
+    // one before it.
+    let mut counts = [[0u32; 256]; 4];
+    let (groups, rest) = grey.as_chunks::<4>();
+    for group in groups {
+        for (counts, &level) in counts.iter_mut().zip(group) {
+            counts[usize::from(level)] += 1;
+        }
+    }
+    for &level in rest {
+        counts[0][usize::from(level)] += 1;
+    }
+    std::array::from_fn(|level| counts.iter().map(|counts| counts[level]).sum())
+}
+
 /// Of a square of a grey picture in rows of `width` pixels: how many of its pixels have each level,
 /// and the sums of squared differences between pixels that are one and three apart, along the rows
 /// and along the columns. Both reach three pixels beyond the square, whose top left pixel is at
@@ -18,7 +38,10 @@ pub fn texture(
         for &level in here {
             counts[usize::from(level)] += 1;
         }
-        let to = |other: Option<&[u8]>| squares(here, other.unwrap_or_default());
+        let to = |other: Option<&[u8]>| {
+            let other = other.unwrap_or_default();
+            dispatch!(Level::baseline(), simd => squares(simd, here, other))
+        };
         steps[0][0] += to(row(y, left + 1));
         steps[0][1] += to(row(y, left + 3));
         steps[1][0] += to(row(y + 1, left));
@@ -27,9 +50,19 @@ pub fn texture(
     (counts, steps)
 }
 
-fn squares(a: &[u8], b: &[u8]) -> u32 {
-    let step = |(a, b): (&u8, &u8)| u32::from(a.abs_diff(*b)).pow(2);
-    a.iter().zip(b).map(step).sum()
+#[inline(always)]
+fn squares<S: Simd>(simd: S, a: &[u8], b: &[u8]) -> u32 {
+    let ((groups, rest), (others, others_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
+    let mut all = u32x4::splat(simd, 0);
+    for (a, b) in groups.iter().zip(others) {
+        let (a, b) = (u8x16::from_slice(simd, a), u8x16::from_slice(simd, b));
+        let apart = a.max(b) - a.min(b);
+        let (low, high) = simd.widening_mul_u8x16(apart, apart);
+        all += simd.pairwise_widening_add_u16x8(low) + simd.pairwise_widening_add_u16x8(high);
+    }
+    let square = |(a, b): (&u8, &u8)| u32::from(a.abs_diff(*b)).pow(2);
+    let rest: u32 = rest.iter().zip(others_rest).map(square).sum();
+    simd.reduce_sum_u32x4(all) + rest
 }
 
 #[cfg(test)]
@@ -46,6 +79,10 @@ mod tests {
         assert_eq!(counts.iter().sum::<u32>(), 64);
         assert_eq!((counts[38], counts[37]), (1, 0));
         assert_eq!(steps, [[64 * 4, 64 * 36], [64 * 25, 64 * 225]]);
+        // Some at once, and what is left.
+        let grey: Vec<u8> = (0..40 * 40).map(|i| (i % 40 * 2 + i / 40 * 3) as u8).collect();
+        let (_, steps) = texture(&grey, 40, (0, 0), 19);
+        assert_eq!(steps, [[361 * 4, 361 * 36], [361 * 9, 361 * 81]]);
     }
 
     #[test]

@@ -270,9 +270,10 @@ pub struct Map<'a> {
 
 /// Makes lines and rules of the three maps; `scale` is page pixels per map pixel in x and y.
 pub fn find(text: Map, horizontal: Map, vertical: Map, scale: (f32, f32)) -> Detection {
-    let horizontal = rules(horizontal, Direction::Horizontal);
-    let vertical = rules(vertical, Direction::Vertical);
-    let components = components(text);
+    let ((horizontal, vertical), components) = rayon::join(
+        || (rules(horizontal, Direction::Horizontal), rules(vertical, Direction::Vertical)),
+        || components(text),
+    );
     if lies_sideways(&components) {
         return Detection { sideways: true, ..Detection::default() };
     }

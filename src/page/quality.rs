@@ -44,12 +44,8 @@ pub struct Quality {
 impl Quality {
     /// Measures a page of `width` × `height` pixels by a grey picture of it.
     pub(super) fn measure(small: &GrayImage, (width, height): (u32, u32)) -> Self {
-        let mut histogram = [0u32; 256];
-        for &value in small.as_raw() {
-            histogram[usize::from(value)] += 1;
-        }
-        let (paper, ink) = (percentile(&histogram, 0.75), percentile(&histogram, 0.002));
-        let tiles = tiles(small);
+        let (histogram, tiles) = rayon::join(|| cic_kernels::levels(small), || tiles(small));
+        let [ink, paper] = percentiles(&histogram, [0.002, 0.75]);
         let mut papers: Vec<u8> = tiles.iter().map(|tile| tile.paper).collect();
         let dark = f32::from(level(&mut papers, 0.05));
         let bright = f32::from(level(&mut papers, 0.95));
@@ -71,16 +67,18 @@ impl Quality {
     }
 }
 
-fn percentile(histogram: &[u32; 256], share: f32) -> u8 {
-    let wanted = (histogram.iter().sum::<u32>() as f32 * share) as u32;
-    let mut seen = 0;
-    for (value, count) in histogram.iter().enumerate() {
-        seen += count;
-        if seen > wanted {
-            return value as u8;
+/// The values that these shares of all values are below, ascending; 255 where there are none.
+fn percentiles<const N: usize>(histogram: &[u32; 256], shares: [f32; N]) -> [u8; N] {
+    let all = histogram.iter().sum::<u32>() as f32;
+    let (mut seen, mut value) = (0, 0);
+    shares.map(|share| {
+        let wanted = (all * share) as u32;
+        while let Some(count) = histogram.get(value).filter(|count| seen + **count <= wanted) {
+            seen += count;
+            value += 1;
         }
-    }
-    255
+        value.min(255) as u8
+    })
 }
 
 /// The value that this share of all values is below; 0 where there are none.
@@ -109,11 +107,11 @@ fn tiles(grey: &GrayImage) -> Vec<Tile> {
     let tile = |index: usize| {
         let (left, top) = (index % columns * side, index / columns * side);
         let (counts, steps) = cic_kernels::texture(grey, width, (left, top), side);
-        let (paper, ink) = (percentile(&counts, 0.8), percentile(&counts, 0.03));
+        let [darkest, ink, paper] = percentiles(&counts, [0.0, 0.03, 0.8]);
         Tile {
             paper,
             is_inked: paper.saturating_sub(ink) >= INKED,
-            is_white: percentile(&counts, 0.0) >= WHITE,
+            is_white: darkest >= WHITE,
             steps,
         }
     };

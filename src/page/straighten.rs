@@ -7,7 +7,7 @@ mod outline;
 
 use std::borrow::Cow;
 
-use cic_kernels::{Channels, Shrink, Span};
+use cic_kernels::{Channels, Shrink, ShrinkRoom, Span};
 use image::{DynamicImage, GrayImage, Pixel, RgbImage};
 use rayon::prelude::*;
 
@@ -903,11 +903,11 @@ fn averaged(raw: &[u8], (width, height): (u32, u32), target: u32, channels: Chan
     let shrink = Shrink::new(channels, width as usize, target as usize);
     let mut small = GrayImage::new(target, rows);
     small.par_chunks_exact_mut(target as usize).enumerate().for_each_init(
-        Vec::new,
-        |sums, (y, row)| {
+        ShrinkRoom::default,
+        |room, (y, row)| {
             let (top, bottom) = cic_kernels::covered(y, height as usize, rows as usize);
             let covered = raw.get(top * line..bottom * line).unwrap_or_default();
-            shrink.row(covered, sums, row);
+            shrink.row(covered, room, row);
         },
     );
     small

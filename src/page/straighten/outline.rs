@@ -110,17 +110,20 @@ impl Field {
         let share: Vec<f32> =
             (0..=ALL * 255).map(|sum| (sum as f32 / ALL as f32 + DARK).ln()).collect();
         let (raw, full) = (picture.as_raw(), (picture.width() as usize, picture.height() as usize));
-        let place = |at: usize, look: usize, small: usize, full: usize| {
-            ((at * LOOKS + look) * full + full / 2) / (small * LOOKS)
+        // Where looks fall in a row or a column, those of one small pixel after the other.
+        let places = |small: usize, full: usize, stride: usize| -> Vec<usize> {
+            let place = |look| (look * full + full / 2) / (small * LOOKS);
+            (0..small * LOOKS).map(|look| place(look).min(full - 1) * stride).collect()
         };
+        let (columns, rows) = (places(width, full.0, 3), places(height, full.1, 3 * full.0));
         Self::new((width, height), |x, y| {
             let (mut red, mut blue) = (0, 0);
-            for look in 0..ALL {
-                let row = place(y, look / LOOKS, height, full.1).min(full.1 - 1);
-                let column = place(x, look % LOOKS, width, full.0).min(full.0 - 1);
-                let at = 3 * (row * full.0 + column);
-                red += usize::from(raw[at]);
-                blue += usize::from(raw[at + 2]);
+            for row in &rows[y * LOOKS..(y + 1) * LOOKS] {
+                for column in &columns[x * LOOKS..(x + 1) * LOOKS] {
+                    let at = row + column;
+                    red += usize::from(raw[at]);
+                    blue += usize::from(raw[at + 2]);
+                }
             }
             share[blue] - share[red]
         })
