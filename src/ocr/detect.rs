@@ -108,6 +108,11 @@ impl TextBox {
         Self { middle, half, curve, ..self }
     }
 
+    /// The same stretch of so many times the height.
+    pub fn higher(self, times: f32) -> Self {
+        Self { height: self.height * times, ..self }
+    }
+
     /// The same stretch, to be read from its other end on its head.
     pub fn turned_over(&self) -> Self {
         Self { turned: !self.turned, ..*self }
