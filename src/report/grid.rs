@@ -146,7 +146,7 @@ impl<R: Copy + PartialEq> Grid<R> {
                 match alone {
                     Some(piece) => Some(vec![piece]),
                     None => {
-                        let could_be = || grammar::read_again(&line, shape).is_some();
+                        let could_be = || grammar::could_be(&line, shape);
                         (shape.resembles(&text) || could_be()).then_some(line)
                     }
                 }
