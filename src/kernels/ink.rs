@@ -31,12 +31,22 @@ pub fn darker_than_around(
             sum += column;
             *to = sum;
         }
-        let rows = (y + reach + 1).min(height) - y.saturating_sub(reach);
-        for (x, (dark, &level)) in dark.iter_mut().zip(row(y)).enumerate() {
+        let rows = ((y + reach + 1).min(height) - y.saturating_sub(reach)) as u64;
+        let is_dark = |level: u8, columns: usize, total: u32| {
+            u64::from(level) * rows * columns as u64 * 100 < u64::from(percent) * u64::from(total)
+        };
+        let levels = row(y);
+        // Where the square reaches over neither edge, which is nearly everywhere.
+        let middle = reach.min(width)..width.saturating_sub(reach).max(reach.min(width));
+        for x in (0..middle.start).chain(middle.end..width) {
             let (left, right) = (x.saturating_sub(reach), (x + reach + 1).min(width));
-            let total = u64::from(sums[right] - sums[left]);
-            *dark = u64::from(level) * (rows * (right - left)) as u64 * 100
-                < u64::from(percent) * total;
+            dark[x] = is_dark(levels[x], right - left, sums[right] - sums[left]);
+        }
+        let square = 2 * reach + 1;
+        let ends = sums.iter().zip(sums.get(square..).unwrap_or_default());
+        let inside = dark[middle.clone()].iter_mut().zip(&levels[middle]);
+        for ((dark, &level), (left, right)) in inside.zip(ends) {
+            *dark = is_dark(level, square, right - left);
         }
     }
 }

@@ -72,7 +72,7 @@ impl Shrink {
         for (value, &(left, right)) in row.iter_mut().zip(&self.covered) {
             let wide = usize::from(right - left > narrow);
             let sum = u64::from(before[right].wrapping_sub(before[left]));
-            *value = ((sum + areas[wide] / 2) * shares[wide] >> 32) as u8;
+            *value = (((sum + areas[wide] / 2) * shares[wide]) >> 32) as u8;
         }
     }
 }

@@ -331,14 +331,19 @@ fn warp<const N: usize>(
     let mut target = vec![0; width * height * N];
     let from = from.0 as usize;
     let whole = mapping.to_picture.after(&mapping.turn);
+    let [[across, ..], [down, ..], [weight, ..]] = whole.0;
     target.par_chunks_exact_mut(width * N).enumerate().for_each(|(y, row)| {
         row.fill(ground);
         let y = y as f64 + 0.5;
         let paper = mapping.on_paper(y, width);
-        let place = |x: usize| {
-            let Dot { x, y } = whole.apply(x as f64 + 0.5, y);
+        // Along a row, the whole projection is one step after the other, and a division.
+        let [x, y, w] = whole.weighted(0.5, y);
+        let place = |at: usize| {
+            let at = at as f64;
+            let scale = ONE / (w + at * weight);
             // Centres of pixels lie at halves.
-            (((x - 0.5) * ONE) as i64, ((y - 0.5) * ONE) as i64)
+            let place = |start: f64, step: f64| ((start + at * step) * scale - 0.5 * ONE) as i64;
+            (place(x, across), place(y, down))
         };
         let mut x = paper.start;
         let mut here = place(x);
