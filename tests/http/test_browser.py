@@ -70,7 +70,9 @@ def test_documentation_shows_all_operations_without_leaving_this_machine(strange
             block = stranger.locator(f"#operations-default-{operation['operationId']}")
             expect(block).to_contain_text(method.upper(), timeout=PATIENCE * 1000)
             assert path in block.inner_text().replace("\u200b", "")
-    stranger.wait_for_load_state("networkidle")
+    # All that it takes to draw them has come. That the network is idle, a busy browser may never say.
+    stranger.wait_for_load_state("load")
+    stranger.evaluate("document.fonts.ready.then(() => true)")
     assert all(url.startswith((server.address + "/", "data:")) for url in stranger.asked_for), stranger.asked_for
     assert stranger.complaints == []
 
