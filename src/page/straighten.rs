@@ -306,9 +306,9 @@ impl Mapping {
                 return 0..0;
             }
         }
-        // Pixel x has its centre at x + 0.5.
-        let from = (from - 0.5).ceil().max(0.0) as usize;
-        from..((to - 0.5).ceil().max(0.0) as usize).clamp(from, width.max(from))
+        // Pixel x has its centre at x + 0.5. On a row beside the paper both ends lie beyond it.
+        let pixel = |place: f64| ((place - 0.5).ceil().max(0.0) as usize).min(width);
+        pixel(from)..pixel(to).max(pixel(from))
     }
 }
 
@@ -1053,6 +1053,19 @@ mod tests {
             (straight.image.width(), straight.image.height()),
             (picture.width(), picture.height())
         );
+    }
+
+    #[test]
+    fn a_strip_turned_so_far_that_rows_miss_it_is_levelled() {
+        for degrees in [-9.0f64, 9.0] {
+            let slope = degrees.to_radians().tan();
+            let strip = GrayImage::from_fn(70, 2000, |x, y| {
+                let across = f64::from(y) - slope * f64::from(x);
+                Luma([if across.rem_euclid(20.0) < 8.0 { 40 } else { 245 }])
+            });
+            let straight = straighten(DynamicImage::ImageLuma8(strip));
+            assert!((f64::from(straight.skew) + degrees).abs() < 0.5, "{}", straight.skew);
+        }
     }
 
     #[test]
