@@ -4,7 +4,7 @@
 //! Promises:
 //! - Plain numbers in, plain numbers out: no picture type, no thread, no allocation that a caller
 //!   could do once. Who calls them decides what runs side by side.
-//! - Nothing is generic, as generic code is compiled where it is used.
+//! - Nothing it offers is generic, as generic code is compiled where it is used.
 //! - No input panics: where slices do not fit each other, the shorter one counts.
 
 #![forbid(unsafe_code)]

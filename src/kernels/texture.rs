@@ -70,6 +70,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_level_is_counted_whatever_the_length() {
+        for length in [0, 1, 3, 4, 255, 1027] {
+            let grey: Vec<u8> = (0..length).map(|i| (i * i % 251) as u8).collect();
+            let mut counts = [0; 256];
+            grey.iter().for_each(|&level| counts[usize::from(level)] += 1);
+            assert_eq!(levels(&grey), counts);
+        }
+    }
+
+    #[test]
     fn levels_are_counted_and_differences_squared() {
         // Rises by 2 to the right and by 5 down.
         let width = 20;
