@@ -150,6 +150,33 @@ fn mapped(content: &str, characters: &[(u8, &str)]) -> Vec<u8> {
 }
 
 #[test]
+fn a_dense_page_of_letters_that_are_programs_is_read() {
+    let mut pdf = PdfBuilder::new();
+    let letter = pdf.stream("", b"600 0 0 0 500 700 d1 0 0 500 700 re f");
+    let font = format!(
+        "/Font << /F << /Type /Font /Subtype /Type3 /FontBBox [0 0 600 700] /FontMatrix [0.001 0 0 \
+         0.001 0 0] /CharProcs << /A {letter} 0 R >> /Encoding << /Differences [65 /A] >> /FirstChar \
+         65 /Widths [600] >> >>"
+    );
+    // As browsers print: a place for each letter, which makes the page's own program a long one.
+    let letters: String = (0..6000)
+        .map(|i| {
+            let (column, row) = (i % 80, i / 80);
+            format!(
+                "BT /F 8 Tf 1 0 0 1 {}.000000 {}.000000 Tm (A) Tj ET\n",
+                50 + 6 * column,
+                800 - 10 * row
+            )
+        })
+        .collect();
+    let content = pdf.stream("", letters.as_bytes());
+    pdf.page(&format!("/MediaBox [0 0 595 842] /Contents {content} 0 R /Resources << {font} >>"));
+    let page = pages(pdf.finish("")).remove(0);
+    let lines = page.text.expect("the page has a text layer").lines;
+    assert_eq!(lines.iter().map(|line| line.text().matches('A').count()).sum::<usize>(), 6000);
+}
+
+#[test]
 fn letters_are_composed_and_folded() {
     let pdf = mapped(
         "BT /F1 10 Tf 72 700 Td (ABC) Tj ET",

@@ -38,8 +38,7 @@ const FORMS: usize = 10_000;
 const BOX: usize = 6;
 /// Bytes of all forms drawn: each is unpacked and read as often as it is drawn, at some 30 ns a byte.
 const FORM_BYTES: u64 = 128 << 20;
-/// Bytes of all programs of glyphs drawn, likewise. Nothing says which streams these are, so that a
-/// page's own content may be taken for the largest: 25 KiB of it, and 10,000 glyphs.
+/// Bytes of all programs of glyphs drawn, likewise: the largest one may have 25 KiB, of 10,000 glyphs.
 const GLYPH_BYTES: u64 = 256 << 20;
 /// Bytes of functions and meshes, for each pixel that is coloured by one: a tint's function of 1 KiB
 /// over a page at 200 dpi.
@@ -256,7 +255,7 @@ impl Budget {
                 if self.glyph_bytes > GLYPH_BYTES {
                     stop(PageError::TooComplex);
                 }
-                program.interpret(&mut Probe(self), Affine::IDENTITY, Affine::IDENTITY, paint);
+                program.interpret(&mut Probe(self), transform, Affine::IDENTITY, paint);
             }
             Glyph::Outline(glyph) => {
                 let key = glyph.identifier().cache_key();

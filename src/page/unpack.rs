@@ -6,10 +6,11 @@
 //! where chains of filters and the sizes of pictures can be seen.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::io::Read;
 
 use flate2::read::DeflateDecoder;
-use hayro::hayro_syntax::object::{Array, Dict, MaybeRef, Name, Object, Stream};
+use hayro::hayro_syntax::object::{Array, Dict, MaybeRef, Name, Object, ObjectIdentifier, Stream};
 use hayro::hayro_syntax::{Filter, Pdf};
 
 use super::inflate::laxly_inflated;
@@ -50,7 +51,7 @@ pub(super) fn check_bytes(bytes: &[u8], limits: &Limits) -> Result<(), PageError
 pub(super) struct Programs {
     /// Forms and patterns.
     pub form: u64,
-    /// What glyphs that are programs may be: streams that do not say what they are.
+    /// Glyphs of Type 3 fonts.
     pub glyph: u64,
     /// Functions and meshes that colours are calculated from.
     pub shading: u64,
@@ -64,8 +65,6 @@ impl Programs {
             &mut self.shading
         } else if is_form {
             &mut self.form
-        } else if subtype.is_none() && !dict.contains_key("Type") && !dict.contains_key("Length1") {
-            &mut self.glyph
         } else {
             return;
         };
@@ -73,42 +72,79 @@ impl Programs {
     }
 }
 
+/// The glyphs that are programs: a stream does not say that it is one, its font does.
+#[derive(Default)]
+struct Glyphs {
+    programs: HashSet<ObjectIdentifier>,
+    /// Lists of glyphs that several fonts may share.
+    lists: HashSet<ObjectIdentifier>,
+}
+
+impl Glyphs {
+    fn add(&mut self, font: &Dict<'_>) {
+        const LIST: &str = "CharProcs";
+        if font.get_ref(LIST).is_some_and(|list| !self.lists.insert(list.into())) {
+            return;
+        }
+        if let Some(list) = font.get::<Dict<'_>>(LIST) {
+            let programs = list.entries().filter_map(|(_, value)| match value {
+                MaybeRef::Ref(program) => Some(ObjectIdentifier::from(program)),
+                MaybeRef::NotRef(_) => None,
+            });
+            self.programs.extend(programs);
+        }
+    }
+}
+
 /// The second look, at every object of an opened file.
 pub(super) fn check_objects(pdf: &Pdf, limits: &Limits) -> Result<Programs, PageError> {
     let (mut widths, mut programs) = (0, Programs::default());
+    let (mut glyphs, mut streams) = (Glyphs::default(), Vec::new());
     for object in pdf.objects() {
         if let Object::Stream(stream) = &object {
-            programs.add(stream.dict(), check_stream(stream, limits)?);
+            let bytes = check_stream(stream, limits)?;
+            programs.add(stream.dict(), bytes);
+            streams.push((stream.dict().obj_id(), bytes));
         }
-        widths += ranged_widths(&object, 0);
+        each_dict(&object, 0, &mut |dict| {
+            widths += ranged_widths(dict);
+            glyphs.add(dict);
+        });
         if widths > MAX_WIDTHS {
             return Err(PageError::TooComplex);
         }
     }
+    let is_glyph = |id: Option<ObjectIdentifier>| id.is_none_or(|id| glyphs.programs.contains(&id));
+    let of_glyphs = streams.into_iter().filter(|(id, _)| is_glyph(*id));
+    programs.glyph = of_glyphs.map(|(_, bytes)| bytes).max().unwrap_or(0);
     Ok(programs)
 }
 
-/// Widths that the fonts within an object give by ranges of characters, each of which `hayro` writes
-/// out: a range takes a few bytes, however long it is.
-fn ranged_widths(object: &Object<'_>, depth: usize) -> u64 {
+/// Goes over an object and those within it, as far as they are dictionaries: any may be a font.
+fn each_dict(object: &Object<'_>, depth: usize, each: &mut impl FnMut(&Dict<'_>)) {
     if depth > MAX_DEPTH {
-        return 0;
+        return;
     }
-    let within = |value: MaybeRef<Object<'_>>| match value {
-        MaybeRef::NotRef(object) => ranged_widths(&object, depth + 1),
-        MaybeRef::Ref(_) => 0,
+    let mut within = |value: MaybeRef<Object<'_>>| {
+        if let MaybeRef::NotRef(object) = value {
+            each_dict(&object, depth + 1, each);
+        }
     };
-    let in_dict = |dict: &Dict<'_>| {
-        let listed = dict.get("W").map_or(0, |list| ranges(list, false))
-            + dict.get("W2").map_or(0, |list| ranges(list, true));
-        listed + dict.entries().map(|(_, value)| within(value)).sum::<u64>()
+    let dict = match object {
+        Object::Dict(dict) => dict,
+        Object::Stream(stream) => stream.dict(),
+        Object::Array(array) => return array.raw_iter().for_each(within),
+        _ => return,
     };
-    match object {
-        Object::Dict(dict) => in_dict(dict),
-        Object::Stream(stream) => in_dict(stream.dict()),
-        Object::Array(array) => array.raw_iter().map(within).sum(),
-        _ => 0,
-    }
+    dict.entries().for_each(|(_, value)| within(value));
+    each(dict);
+}
+
+/// Widths that a font gives by ranges of characters, each of which `hayro` writes out: a range takes
+/// a few bytes, however long it is.
+fn ranged_widths(font: &Dict<'_>) -> u64 {
+    font.get("W").map_or(0, |list| ranges(list, false))
+        + font.get("W2").map_or(0, |list| ranges(list, true))
 }
 
 /// Sum of the ranges in a list of widths (ISO 32000-1, 9.7.4.3), `W` across or `W2` down.
