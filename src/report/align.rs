@@ -34,8 +34,8 @@ const EMPTY: f32 = 1.2;
 const RULED: f32 = 3.0;
 /// A line so many em from an anchor, or a row from its holder, is never one of its own.
 const FAR: f32 = 100.0;
-/// Lines of one cell at most.
-const LINES: usize = 10;
+/// Lines of one cell at most: a long name in a column of two syllables.
+const LINES: usize = 16;
 
 /// Gives each line its anchor, in order: every anchor gets neighbouring lines, which lie about its
 /// middle or run down from its top (whichever fits the whole column better).
@@ -77,10 +77,16 @@ fn allot_one(
                 let anchor = &anchors[j - 1];
                 let far = |line: &Line| (line.y - anchor.middle).abs() > FAR * em;
                 let most = if i > 0 && far(&lines[i - 1]) { 0 } else { LINES.min(i) };
+                // What the steps between the lines taken cost, summed up as they become more.
+                let mut steps = 0.0;
                 for taken in 0..=most {
                     let group = &lines[i - taken..i];
+                    if let [above, below, ..] = group {
+                        steps += step_cost(above, below, em);
+                    }
                     let cost = best[i - taken][j - 1].0
-                        + group_cost(group, anchor, em, rest, |y| rules(y, j - 1));
+                        + steps
+                        + place_cost(group, anchor, em, rest, |y| rules(y, j - 1));
                     if cost < cell.0 {
                         cell = (cost, taken);
                     }
@@ -109,7 +115,8 @@ fn allot_one(
     (best[n][m].0, found)
 }
 
-fn group_cost(
+/// What it costs that lines stand where they do beside their anchor.
+fn place_cost(
     group: &[Line],
     anchor: &Anchor,
     em: f32,
@@ -121,17 +128,13 @@ fn group_cost(
         Rest::Top => (first.y, anchor.top),
         Rest::Middle => ((first.y + last.y) / 2.0, anchor.middle),
     };
-    let mut cost = (at - to).abs() / em;
-    cost += RULED * rules(at).min(2) as f32;
-    for pair in group.windows(2) {
-        let [above, below] = pair else { continue };
-        if below.ruled {
-            cost += RULED;
-        }
-        // Lines of one cell follow each other closely.
-        cost += ((below.y - above.y) / em - 1.65).max(0.0) * 6.0;
-    }
-    cost
+    (at - to).abs() / em + RULED * rules(at).min(2) as f32
+}
+
+/// What it costs that two lines are neighbours in one cell: they follow each other closely.
+fn step_cost(above: &Line, below: &Line, em: f32) -> f32 {
+    let ruled = if below.ruled { RULED } else { 0.0 };
+    ruled + ((below.y - above.y) / em - 1.65).max(0.0) * 6.0
 }
 
 /// Joins columns of single-line cells into rows: each row holds at most one entry of each column,
@@ -232,25 +235,24 @@ fn match_heights(
 }
 
 /// Parts rows among the holders that span them, in order, each holder with one row at least
-/// while rows last. A holder stands beside its first row or about the middle of its rows.
+/// while rows last. A holder stands beside its first row, which costs less by `at_top`, in em, or
+/// about the middle of its rows.
 ///
-/// `ruled(i)` says whether a rule parts row `i` from the one above in the holders' column, and
-/// `one_cell(i)` whether one does so in the rows' columns only,
-/// `rules(y, holder)` counts the rules between a height and a holder, and `fits(from, to, holder)`
+/// `parted(i)` says whether a rule parts row `i` from the one above in the holders' column, and
+/// whether one does so in the rows' columns only, `rules(y, holder)` counts the rules between a height and a holder, and `fits(from, to, holder)`
 /// is what is gained when the holder takes these rows, in em.
 pub(super) fn partition(
     rows: &[f32],
     holders: &[f32],
     em: f32,
-    ruled: impl Fn(usize) -> bool,
-    one_cell: impl Fn(usize) -> bool,
+    at_top: f32,
+    parted: impl Fn(usize) -> (bool, bool),
     rules: impl Fn(f32, usize) -> usize,
     fits: impl Fn(usize, usize, usize) -> f32,
 ) -> Vec<Option<usize>> {
-    let one =
-        |rest| partition_one(rows, holders, em, &|i| (ruled(i), one_cell(i)), &rules, &fits, rest);
+    let one = |rest| partition_one(rows, holders, em, &parted, &rules, &fits, rest);
     let (top, middle) = (one(Rest::Top), one(Rest::Middle));
-    if top.0 <= middle.0 { top.1 } else { middle.1 }
+    if top.0 - at_top <= middle.0 { top.1 } else { middle.1 }
 }
 
 fn partition_one(
@@ -377,8 +379,8 @@ mod tests {
             let own: Vec<Option<usize>> = (0..rows).map(Some).collect();
             asked.set(0);
             assert_eq!(allot(&lines(&heights), &anchors(&heights), 16.0, rules), own);
-            let none = |_| false;
-            assert_eq!(partition(&heights, &heights, 16.0, none, none, rules, |_, _, _| 0.0), own);
+            let none = |_| (false, false);
+            assert_eq!(partition(&heights, &heights, 16.0, 0.0, none, rules, |_, _, _| 0.0), own);
             asked.get()
         };
         assert!(effort(800) < 5 * effort(400) / 2);
@@ -419,7 +421,7 @@ mod tests {
     }
 
     fn parted(rows: &[f32], holders: &[f32]) -> Vec<Option<usize>> {
-        partition(rows, holders, 16.0, |_| false, |_| false, |_, _| 0, |_, _, _| 0.0)
+        partition(rows, holders, 16.0, 0.0, |_| (false, false), |_, _| 0, |_, _, _| 0.0)
     }
 
     #[test]
@@ -430,14 +432,35 @@ mod tests {
     }
 
     #[test]
+    fn where_holders_stand_decides_between_rows_parted_in_two_ways() {
+        // One row and seven about the second holder, or four and four.
+        let rows: Vec<f32> = (0..8).map(|i| 100.0 + 25.0 * i as f32).collect();
+        let parted = |at_top| {
+            let none = |_| (false, false);
+            partition(&rows, &[100.0, 200.0], 16.0, at_top, none, |_, _| 0, |_, _, _| 0.0)
+        };
+        let first = |found: Vec<Option<usize>>| found.iter().filter(|h| **h == Some(0)).count();
+        assert_eq!((first(parted(1.0)), first(parted(-1.0))), (4, 1));
+    }
+
+    #[test]
+    fn a_cell_has_as_many_lines_as_a_long_name_takes() {
+        let heights: Vec<f32> = (0..13).map(|i| 300.0 + 20.0 * i as f32).collect();
+        let all: Vec<f32> = [100.0, 120.0].into_iter().chain(heights).collect();
+        let found = allot(&lines(&all), &anchors(&[100.0, 300.0]), 16.0, |_, _| 0);
+        let own = |at: usize| if at < 2 { Some(0) } else { Some(1) };
+        assert_eq!(found, (0..15).map(own).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn rules_decide_which_rows_a_holder_spans() {
         let rows = [100.0, 125.0, 150.0, 175.0];
         let found = partition(
             &rows,
             &[112.0, 160.0],
             16.0,
-            |row| row == 1,
-            |row| row != 1,
+            0.0,
+            |row| (row == 1, row != 1),
             |y, holder| usize::from((y < 112.0) != (holder == 0)),
             |_, _, _| 0.0,
         );

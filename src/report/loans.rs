@@ -167,7 +167,7 @@ fn gridded(mut grid: Grid<Column>) -> RowsRead {
         belonging(read.get(from..to).unwrap_or_default(), total)
     };
     let beside = entries.iter().flat_map(|entry| &entry.name).next().map_or(x, Piece::x);
-    let held = held_by(strip, x, beside, &debts, &heights, fits);
+    let held = held_by(strip, x, beside, &debts, &heights, 0.0, fits);
     let names = worded(strip, &grid.lines(Column::Lender), &heights);
     lenders
         .iter()

@@ -495,8 +495,12 @@ pub(super) fn bad_debts(strip: &Strip) -> RowsRead {
     let heights: Vec<f32> = rows.iter().map(|row| row_height(row)).collect();
     let numbers = grid.column(Column::Number, Shape::Count);
     let names = grid.lines(Column::Lender);
+    let blocks = blocks(&grid.strip, &names);
     // A lender has a number and a name; where one of the two was not read, the other stands.
-    let columns = [numbers.iter().map(|l| line_height(l)).collect(), blocks(&grid.strip, &names)];
+    let columns: [Vec<f32>; 2] = [
+        numbers.iter().map(|line| line_height(line)).collect(),
+        blocks.iter().map(|(first, last)| (first + last) / 2.0).collect(),
+    ];
     let lenders = align::rows(&columns, grid.strip.em(), |_, _, _| 0);
     let numbered = |lender: &Vec<Option<usize>>| lender.first().copied().flatten();
     let lenders: Vec<Vec<Option<usize>>> =
@@ -515,7 +519,8 @@ pub(super) fn bad_debts(strip: &Strip) -> RowsRead {
     let at = names.first().or(numbers.first()).and_then(|line| line.first());
     let x = at.map_or(0.0, |piece| piece.at.left + piece.em());
     let beside = rows.iter().flatten().flatten().next().map_or(x, Piece::x);
-    let held = held_by(&grid.strip, x, beside, &heights, &holders, |_, _, _| 0.0);
+    let at_top = at_top(&columns[0], &blocks, grid.strip.em());
+    let held = held_by(&grid.strip, x, beside, &heights, &holders, at_top, |_, _, _| 0.0);
     let named = worded(&grid.strip, &names, &holders);
     // Every debt has a lender: where none seems to span it, the nearest one does.
     let is_there = |holder: usize| {
@@ -556,14 +561,27 @@ pub(super) fn bad_debts(strip: &Strip) -> RowsRead {
         .collect()
 }
 
+/// How much speaks for cells that stand at the top of their rows, in em: that numbers stand beside
+/// the first lines of names that have several, and not beside their middles.
+fn at_top(numbers: &[f32], names: &[(f32, f32)], em: f32) -> f32 {
+    let wrapped = names.iter().filter(|(first, last)| last - first > 0.8 * em);
+    let votes = wrapped.filter_map(|&(first, last)| {
+        let away = |to: f32| numbers.iter().map(|y| (y - to).abs()).min_by(f32::total_cmp);
+        let (top, middle) = (away(first)?, away((first + last) / 2.0)?);
+        (top.min(middle) < 0.3 * em).then(|| if top < middle { 1 } else { -1 })
+    });
+    votes.sum::<i32>().signum() as f32
+}
+
 /// For each row the holder that spans it; `x` lies in the holders' column and `beside` in one of
-/// the rows'.
+/// the rows'; `at_top` and `fits` are those of [`align::partition`].
 pub(super) fn held_by(
     strip: &Strip,
     x: f32,
     beside: f32,
     heights: &[f32],
     holders: &[f32],
+    at_top: f32,
     fits: impl Fn(usize, usize, usize) -> f32,
 ) -> Vec<Option<usize>> {
     let height = |i: usize| heights.get(i).copied().unwrap_or(0.0);
@@ -571,18 +589,19 @@ pub(super) fn held_by(
         heights,
         holders,
         strip.em(),
-        |i| i > 0 && strip.rules_between(x, height(i - 1), height(i)) > 0,
+        at_top,
         |i| {
-            let between = |x| strip.rules_between(x, height(i - 1), height(i)) > 0;
-            i > 0 && between(beside) && !between(x)
+            let between = |x| i > 0 && strip.rules_between(x, height(i - 1), height(i)) > 0;
+            let ruled = between(x);
+            (ruled, !ruled && between(beside))
         },
         |y, holder| holders.get(holder).map_or(0, |at| strip.rules_between(x, y, *at)),
         fits,
     )
 }
 
-/// Middles of cells of several lines: parted by a rule, or by more than a line's step.
-fn blocks(strip: &Strip, lines: &[Vec<Piece>]) -> Vec<f32> {
+/// First and last lines of cells: parted by a rule, or by more than a line's step.
+fn blocks(strip: &Strip, lines: &[Vec<Piece>]) -> Vec<(f32, f32)> {
     let em = strip.em();
     let mut blocks: Vec<(f32, f32)> = Vec::new();
     for line in lines {
@@ -595,7 +614,7 @@ fn blocks(strip: &Strip, lines: &[Vec<Piece>]) -> Vec<f32> {
             _ => blocks.push((y, y)),
         }
     }
-    blocks.into_iter().map(|(first, last)| (first + last) / 2.0).collect()
+    blocks
 }
 
 /// Rows of a grid whose every wanted cell is one line, or the one row of a block of labels.
@@ -1189,6 +1208,28 @@ mod tests {
                 ["03/01/2022", "5", "14", "1", "MB SHINSEI"]
             ]
         );
+    }
+
+    #[test]
+    fn lenders_that_stand_at_the_top_of_their_rows_hold_those_below() {
+        let row = |y: f32| [("23/09/2022", 440.0, y), ("4", 660.0, y), ("945", 860.0, y)];
+        let lender = |number, y: f32| {
+            [(number, 70.0, y), ("NGÂN HÀNG MB", 120.0, y), ("SHINSEI", 120.0, y + 20.0)]
+        };
+        let header = [
+            ("STT", 60.0, 100.0),
+            ("Tên TCTD/Chi nhánh TCTD", 120.0, 100.0),
+            ("Ngày phát sinh cuối cùng", 400.0, 100.0),
+            ("Nhóm nợ", 640.0, 100.0),
+            ("Số tiền VND", 800.0, 100.0),
+        ];
+        let mut pieces = header.to_vec();
+        // The second number stands beside its first row, and amid all rows but the first, too.
+        pieces.extend((0..8).flat_map(|i| row(130.0 + 30.0 * i as f32)));
+        pieces.extend([lender("1", 130.0), lender("2", 250.0)].concat());
+        let rows = bad_debts(&strip(&pieces));
+        let numbers: Vec<&str> = texts(&rows).iter().map(|row| row[3]).collect();
+        assert_eq!(numbers, ["1", "1", "1", "1", "2", "2", "2", "2"]);
     }
 
     #[test]
