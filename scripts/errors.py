@@ -549,16 +549,16 @@ def truths(folder):
     return found or fail(f"{folder} holds no truth of a report (NAME.json)")
 
 
-def draw(count):
-    """The folder of as many documents of each kind, drawn now where it is not there."""
-    folder = ROOT / f".cache/errors/{SEED}-{count}"
+def draw(name, number, *arguments):
+    """The folder of as many documents, drawn now where it is not there."""
+    folder = ROOT / f".cache/errors/{name}-{number}"
     if folder.exists():
         return folder
     partial = folder.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
     training = ROOT / "models/training"
-    numbers = ["--count", str(count * len(KINDS)), "--seed", str(SEED)]
-    command = [sys.executable, "-m", "cictrain.generate", "--out", partial, *numbers]
+    numbers = ["--count", str(number), "--seed", str(SEED)]
+    command = [sys.executable, "-m", "cictrain.generate", "--out", partial, *numbers, *arguments]
     if subprocess.run(command, cwd=training).returncode != 0:
         fail("the documents could not be drawn; run this with .cache/python/bin/python, which `make errors` sets up")
     partial.rename(folder)
@@ -722,7 +722,7 @@ def confidences(folders):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="*", type=Path, help="documents with truths (default: ../shared/samples, and drawn ones)")
-    parser.add_argument("--count", type=int, default=20, help="documents of each kind to draw (default 20)")
+    parser.add_argument("--count", type=int, default=20, help="documents of each kind to draw, and to typeset (default 20)")
     parser.add_argument("--program", default=ROOT / "target/release/cic-kiosk", help="cic-kiosk")
     parser.add_argument("--given", action="store_true", help="read nothing: take what was read the last time")
     parser.add_argument("--most", type=int, default=20, help="how many confusions and documents to list (default 20)")
@@ -735,7 +735,8 @@ def main():
     folders = {str(folder): folder for folder in options.folders}
     if not folders:
         folders = {"samples": samples.resolve()} if samples.is_dir() else {}
-        folders["generated"] = draw(options.count)
+        folders["generated"] = draw("pictures", options.count * len(KINDS))
+        folders["typeset"] = draw("typeset", options.count, "--kind", "digital", "--typeset")
     judged = {}
     for name, folder in folders.items():
         read = ROOT / ".cache/errors/read" / "-".join(folder.resolve().parts[-2:])
@@ -745,8 +746,10 @@ def main():
         judged[name] = judge_folder(folder, read)
     values = ROOT / ".cache/errors/values.json"
     if not options.folders:
-        documents = {name: len(found) for name, found in judged.items()}
-        values.write_text(json.dumps({"documents": documents, "values": confidences(judged)}) + "\n", encoding="utf-8")
+        # What is typeset is sure of its letters, and would say nothing of those that are read.
+        seen = {name: documents for name, documents in judged.items() if name != "typeset"}
+        counts = {name: len(documents) for name, documents in seen.items()}
+        values.write_text(json.dumps({"documents": counts, "values": confidences(seen)}) + "\n", encoding="utf-8")
     if options.json:
         print(json.dumps(as_json(judged), ensure_ascii=False, indent=1))
     else:

@@ -21,11 +21,11 @@ python_tests() {
     OMP_NUM_THREADS=2 "$python" -m pytest tests
 }
 
+# They, and those below, run the program as Cargo leaves it for its own tests.
 errors_tests() {
     .cache/http/bin/python -m pytest tests/errors
 }
 
-# They, and those below, run the program as Cargo leaves it for its own tests.
 http_tests() {
     .cache/http/bin/python -m pytest tests/http
 }
@@ -64,8 +64,8 @@ part "format" cargo fmt --all --check
 part "clippy" cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 part "clippy, of a board's program" cargo clippy --locked -- -D warnings
 part "generator and training" python_tests
-part "where values are lost" errors_tests
 part "engine and program" cargo test --locked --workspace --all-features
+part "where values are lost" errors_tests
 # The daemon's tests wait for most of their time, so the others run beside them.
 daemon_log=.cache/daemon.log
 daemon_tests >"$daemon_log" 2>&1 &

@@ -40,7 +40,7 @@ def _dpi(rng: np.random.Generator, kind: str) -> float:
     return float(choice(rng, _DPI[kind]))
 
 
-class _Draft:
+class Draft:
     """A document that is laid out and not yet drawn."""
 
     def __init__(self, rng: np.random.Generator, dpi: float, free: bool = False):
@@ -59,15 +59,19 @@ class _Draft:
         # All pages carry the same one, so it has a seed of its own.
         self.watermark = int(rng.integers(1 << 32)) if chance(rng, 0.12) else None
 
-    def page(self, index: int) -> DrawnPage:
-        rng, dpi = self.rng, self.flow.dpi
-        canvas = Canvas(*self.flow.size, dpi)
-        bold = self.style.faces["bold"]
+    def lay(self, index: int, canvas: Canvas) -> None:
+        """Draws all that is printed on a page."""
         if self.watermark is not None:
-            ornaments.watermark(np.random.default_rng(self.watermark), canvas, bold)
+            ornaments.watermark(np.random.default_rng(self.watermark), canvas, self.style.faces["bold"])
         paint(self.flow.pages[index], canvas)
         if self.running:
             ornaments.draw_running_lines(canvas, self.running, index + 1, len(self.flow.pages))
+
+    def page(self, index: int) -> DrawnPage:
+        """A page as it is on somebody's desk, with stamps and handwriting."""
+        rng, dpi, bold = self.rng, self.flow.dpi, self.style.faces["bold"]
+        canvas = Canvas(*self.flow.size, dpi)
+        self.lay(index, canvas)
         page = canvas.page()
         if chance(rng, 0.08):
             ornaments.stamp(rng, page.image, dpi, bold)
@@ -81,7 +85,7 @@ class _Draft:
 def make_document(rng: np.random.Generator, kind: str | None = None, dpi: float | None = None) -> Document:
     """A report with all its pages, degraded as `kind` says (one of `KINDS`; by lot when None)."""
     kind = kind or choice(rng, KINDS)
-    draft = _Draft(rng, dpi or _dpi(rng, kind))
+    draft = Draft(rng, dpi or _dpi(rng, kind))
     pages = [degrade(draft.page(index), kind, rng) for index in range(len(draft.flow.pages))]
     return Document(pages, {"kind": kind, "info": draft.report.info()}, kind)
 
@@ -95,7 +99,7 @@ def make_page(
     False the page is turned by 90, 180 or 270 degrees.
     """
     kind = kind or choice(rng, ("digital", "scan", "scan", "copy", "copy", "fax", "camera", "camera"))
-    draft = _Draft(rng, dpi or _dpi(rng, kind), free=chance(rng, 0.15))
+    draft = Draft(rng, dpi or _dpi(rng, kind), free=chance(rng, 0.15))
     treatment = RECTIFIED if kind == "camera" and chance(rng, 0.45) else kind
     page = degrade(draft.page(int(rng.integers(len(draft.flow.pages)))), treatment, rng)
     return page if upright else turn(page, int(rng.integers(1, 4)))

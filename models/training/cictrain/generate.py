@@ -2,7 +2,7 @@
 
 For each report, NAME.pdf holds the degraded pages as JPEG pictures and NAME.json the truth: `kind`, `info` with every
 scalar and table of the engine's answer, and `text`, for each page the texts of its lines. The same seed writes the same
-reports, whatever their count.
+reports, whatever their count. With `--typeset` the pages have text instead of pictures (`typeset`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from . import typeset
 from .degrade import KINDS
 from .document import make_document
 from .types import Document
@@ -26,19 +27,23 @@ def _picture(image: np.ndarray) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(image[..., 0]) if grey else image)
 
 
-def write(document: Document, folder: Path, name: str, quality: int) -> None:
-    """NAME.pdf and NAME.json in `folder`; `quality` is JPEG's."""
+def write_pictures(document: Document, pdf: Path, quality: int) -> None:
+    """The pages as JPEG pictures of this quality."""
     pictures = [_picture(page.image) for page in document.pages]
     pictures[0].save(
-        folder / f"{name}.pdf",
+        pdf,
         "PDF",
         save_all=True,
         append_images=pictures[1:],
         resolution=document.pages[0].dpi,
         quality=quality,
     )
+
+
+def write_truth(document: Document, path: Path) -> None:
+    """What is on the pages."""
     truth = {**document.truth, "text": [[line.text for line in page.lines] for page in document.pages]}
-    (folder / f"{name}.json").write_text(json.dumps(truth, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(truth, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,13 +54,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, required=True, help="number of reports")
     parser.add_argument("--seed", type=int, default=0, help="seed of the whole set (default 0)")
     parser.add_argument("--kind", choices=KINDS, help="degrade all in one way (default: each kind in turn)")
+    parser.add_argument("--typeset", action="store_true", help="print them, with text of their own (needs Chromium)")
     options = parser.parse_args(arguments)
+    if options.typeset and options.kind != "digital":
+        parser.error("what is typeset is not degraded: --typeset needs --kind digital")
     options.out.mkdir(parents=True, exist_ok=True)
     for number in range(options.count):
         kind = options.kind or KINDS[number % len(KINDS)]
-        document = make_document(np.random.default_rng([options.seed, number]), kind)
-        write(document, options.out, f"{kind}-{number:03d}", 95 if kind == "digital" else 90)
-        print(f"{kind}-{number:03d}: {len(document.pages)} pages", file=sys.stderr)
+        name = f"{kind}-{number:03d}"
+        rng, pdf = np.random.default_rng([options.seed, number]), options.out / f"{name}.pdf"
+        if options.typeset:
+            document = typeset.make_document(rng, pdf)
+        else:
+            document = make_document(rng, kind)
+            write_pictures(document, pdf, 95 if kind == "digital" else 90)
+        write_truth(document, options.out / f"{name}.json")
+        print(f"{name}: {len(document.pages)} pages", file=sys.stderr)
     return 0
 
 

@@ -35,7 +35,7 @@ def clean():
     """Undegraded pages at 200 dpi."""
     pages = []
     for seed in range(6):
-        draft = document._Draft(np.random.default_rng([8, seed]), 200.0)
+        draft = document.Draft(np.random.default_rng([8, seed]), 200.0)
         pages += [draft.page(index) for index in range(len(draft.flow.pages))]
     return pages
 
@@ -191,7 +191,7 @@ def test_text_stays_under_its_quad_through_every_treatment(kind):
     found = total = 0
     for seed in range(4):
         rng = np.random.default_rng([10, seed])
-        page = degrade.degrade(document._Draft(rng, 150.0).page(0), kind, rng)
+        page = degrade.degrade(document.Draft(rng, 150.0).page(0), kind, rng)
         height, width = page.image.shape[:2]
         assert page.image.dtype == np.uint8 and page.image.shape[2] == 3
         for line in page.lines:
