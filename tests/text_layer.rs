@@ -80,6 +80,17 @@ fn pieces_of_one_rule_are_one_rule() {
 }
 
 #[test]
+fn rules_of_tables_above_each_other_are_two_wherever_they_stand() {
+    for offset in 0..10 {
+        let lower = 300.0 - 0.15 * f64::from(offset);
+        let rules = format!("300 600 0.75 100 re f {lower} 300 0.75 100 re f");
+        let label = "BT /F1 10 Tf 60 710 Td (Thang) Tj ET ";
+        let found = text(&format!("{label}{rules}")).rules;
+        assert_eq!(found.len(), 2, "{lower}: {found:?}");
+    }
+}
+
+#[test]
 fn what_no_reader_sees_is_no_text() {
     let seen = "BT /F1 10 Tf 72 700 Td (Seen) Tj ET ";
     for (case, hidden) in [

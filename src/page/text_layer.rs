@@ -680,7 +680,8 @@ fn merged_rules(mut rules: Vec<Rule>, boxes: &[(Rect, bool)], scale: f32) -> Vec
     for rule in rules {
         if let Some(last) = merged.last_mut() {
             let (a, b) = (key(last), key(&rule));
-            if a.0 == b.0 && (a.1 - b.1).abs() <= reach && b.2 <= a.3 + reach {
+            let meets = b.2 <= a.3 + reach && a.2 <= b.3 + reach;
+            if a.0 == b.0 && (a.1 - b.1).abs() <= reach && meets {
                 last.rect = last.rect.union(&rule.rect);
                 continue;
             }
