@@ -568,7 +568,7 @@ fn at_top(numbers: &[f32], names: &[(f32, f32)], em: f32) -> f32 {
     let votes = wrapped.filter_map(|&(first, last)| {
         let away = |to: f32| numbers.iter().map(|y| (y - to).abs()).min_by(f32::total_cmp);
         let (top, middle) = (away(first)?, away((first + last) / 2.0)?);
-        (top.min(middle) < 0.3 * em).then(|| if top < middle { 1 } else { -1 })
+        (top.min(middle) < 0.3 * em).then_some(if top < middle { 1 } else { -1 })
     });
     votes.sum::<i32>().signum() as f32
 }
