@@ -45,6 +45,10 @@ const UNSEEN: f64 = 0.5;
 const MAX_FILLED: f64 = 0.88;
 /// Long side over short side, give or take this share, of A4 seen from aside.
 const TOLERANCE: f64 = 0.07;
+/// The same of a picture that a scanner made of a sheet of A4; no camera's comes so close.
+const SCANNED: f64 = 0.03;
+/// Share of a scanned picture's width that a sheet fills at least.
+const MIN_WIDE: f64 = 0.9;
 
 /// The edges of the sheet in a picture, on a small one of its brightness, where it can be made out.
 pub(super) fn find(picture: &DynamicImage, small: &GrayImage) -> Option<[Edge; 4]> {
@@ -406,6 +410,7 @@ fn best(lines: &[Line], size: (f64, f64)) -> Option<(f64, [Edge; 4])> {
             if seen > best.map_or(0.0, |(most, _)| most)
                 && is_sheet(&quad, size.0, size.1)
                 && is_a4(&quad)
+                && !is_half(&quad, size)
             {
                 best = Some((seen, edges));
                 filled = area(&quad) / (size.0 * size.1);
@@ -445,6 +450,14 @@ fn seen(lines: &[&Line; 4], [tl, tr, br, bl]: &[Dot; 4], size: (f64, f64)) -> f6
 pub(super) fn is_a4([tl, tr, br, bl]: &[Dot; 4]) -> bool {
     let (across, down) = (tl.distance(*tr) + bl.distance(*br), tl.distance(*bl) + tr.distance(*br));
     (across.max(down) / across.min(down) / A4 - 1.0).abs() < TOLERANCE
+}
+
+/// Whether it is half of a scanned sheet, which has the proportions of a whole one.
+fn is_half(quad: &[Dot; 4], (width, height): (f64, f64)) -> bool {
+    let [tl, tr, br, bl] = quad;
+    (height / width / A4 - 1.0).abs() < SCANNED
+        && tl.distance(*tr).min(bl.distance(*br)) > MIN_WIDE * width
+        && area(quad) < MAX_FILLED * width * height
 }
 
 fn area([tl, tr, br, bl]: &[Dot; 4]) -> f64 {
@@ -565,6 +578,22 @@ mod tests {
                 170
             } else {
                 235
+            }])
+        });
+        assert!(find(&DynamicImage::ImageLuma8(scan.clone()), &scan).is_none());
+    }
+
+    #[test]
+    fn half_of_a_scan_is_no_sheet_though_it_has_the_proportions_of_one() {
+        // Its side margins are lost in a shadow further down.
+        let scan = GrayImage::from_fn(362, 512, |x, y| {
+            let is_margin = y < 8 || y < 262 && !(7..355).contains(&x);
+            image::Luma([if is_margin {
+                60
+            } else if y < 262 {
+                235
+            } else {
+                205
             }])
         });
         assert!(find(&DynamicImage::ImageLuma8(scan.clone()), &scan).is_none());
