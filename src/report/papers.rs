@@ -119,10 +119,19 @@ pub(super) fn begins(page: &Strip, outline: &Outline) -> Option<&'static Paper> 
     if is_about_company() {
         return Some(&COMPANY);
     }
-    FORMS.iter().find(titled).or_else(|| {
-        // What has a heading of a report on it is no paper of others, whatever it says on top.
-        OTHERS.iter().find(titled).filter(|_| outline.headings.is_empty() && !outline.begins)
-    })
+    // What has a heading of a report on it is no paper of others, whatever it says on top, and no
+    // other form whose title was misread: the heads of two lines can be read as one.
+    let has_title = |paper: &Paper| {
+        let mut starts = paper.titles.iter();
+        starts.any(|start| titles.iter().any(|title| title.starts_with(start)))
+    };
+    FORMS
+        .iter()
+        .find(titled)
+        .filter(|form| form.is_read || outline.headings.is_empty() || has_title(form))
+        .or_else(|| {
+            OTHERS.iter().find(titled).filter(|_| outline.headings.is_empty() && !outline.begins)
+        })
 }
 
 fn is_labelled(row: &[&Piece]) -> bool {
@@ -195,6 +204,15 @@ mod tests {
     fn title_is_told_from_another_that_begins_alike_by_all_of_it() {
         assert_eq!(code(&[("BẢO CÁO CHI THI 1 QUAN HI/ TÍN DNG", 300.0, 100.0)]), Some("S11A"));
         assert_eq!(code(&[("BÁO CÁO CHỦ THẺ", 300.0, 100.0)]), Some("R14"));
+    }
+
+    #[test]
+    fn page_of_a_report_is_no_other_form_where_the_line_on_top_was_misread() {
+        let top = ("BÁO CÁO CHI TẾT QUANN VÈ TI SẢN VÀ HỢP ĐỒNG", 300.0, 60.0);
+        assert_eq!(code(&[top]), Some("R14"));
+        let heading = ("3.1. Thông tin về đảm bảo tiền vay", 60.0, 100.0);
+        assert_eq!(code(&[top, heading]), None);
+        assert_eq!(code(&[("BÁO CÁO CHỦ THẺ", 300.0, 60.0), heading]), Some("R14"));
     }
 
     #[test]
