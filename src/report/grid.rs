@@ -58,6 +58,7 @@ impl<R: Copy + PartialEq> Grid<R> {
         let mut roles = Vec::new();
         for mut segment in segments(strip) {
             segment.pieces = segment.pieces.iter().flat_map(|piece| heads(piece, wanted)).collect();
+            part_pair(&mut segment.pieces, wanted);
             let mut header = header(&segment.pieces, wanted, least);
             if let Some(lean) = lean(&header, strip.em()) {
                 segment.level(lean);
@@ -102,8 +103,13 @@ impl<R: Copy + PartialEq> Grid<R> {
             };
             let columns: &Columns<R> =
                 &columns.iter().map(|(role, edge)| (*role, edge + aside)).collect();
-            for piece in rest {
-                for part in parts(piece, columns) {
+            for &piece in &rest {
+                let parts = parts(piece, columns);
+                let is_cut = parts.len() > 1;
+                for part in parts {
+                    if (is_cut || part.key.is_empty()) && is_in_another(&part, piece, &rest) {
+                        continue;
+                    }
                     cells.push((column_of(&part, columns), part.clone()));
                     body.pieces.push(part);
                 }
@@ -237,6 +243,15 @@ fn figure_of(line: &[Piece], shape: Shape) -> Option<Piece> {
     words.iter().all(|word| word.at == figure.at || apart(word)).then(|| figure.clone())
 }
 
+/// Whether a part of a piece is the end of another piece, too: where boxes overlap, what stands
+/// between them is read with both.
+fn is_in_another(part: &Piece, piece: &Piece, all: &[&Piece]) -> bool {
+    all.iter().filter(|other| other.at != piece.at).any(|other| {
+        let (width, height) = (part.at.width(), part.at.height());
+        part.at.overlap_x(&other.at) > 0.5 * width && part.at.overlap_y(&other.at) > 0.5 * height
+    })
+}
+
 /// The lines of a column, those joined that have the shape together only: in a narrow column a code
 /// goes on in the next line, and so does an amount that has too few digits behind its comma.
 fn whole(lines: Vec<Vec<Piece>>, shape: Shape) -> Vec<Vec<Piece>> {
@@ -313,6 +328,36 @@ pub(super) fn heads<R: Copy + PartialEq>(piece: &Piece, wanted: &Wanted<R>) -> V
     vec![piece.clone()]
 }
 
+/// Parts the one piece that reads like a header, but is two: "Số tiền USD" is one only beside "Số
+/// tiền VND".
+fn part_pair<R: Copy + PartialEq>(pieces: &mut Vec<Piece>, wanted: &Wanted<R>) {
+    let pair = pieces.iter().enumerate().find_map(|(index, piece)| {
+        let mut halves = halves(piece).into_iter();
+        let pair = halves.find(|(left, right)| are_two(left, right, pieces, wanted));
+        pair.map(|(left, right)| (index, left, right))
+    });
+    if let Some((index, left, right)) = pair {
+        pieces.splice(index..=index, [left, right]);
+    }
+}
+
+/// Whether neighbours are surely the headers of two columns, and none of these pieces is another
+/// header of the left one's.
+fn are_two<R: Copy + PartialEq>(
+    left: &Piece,
+    right: &Piece,
+    pieces: &[Piece],
+    wanted: &Wanted<R>,
+) -> bool {
+    let role_of = |piece: &Piece| {
+        let surely = |(_, all): &&(R, &[&str])| words::best(&piece.key, all) >= SURELY;
+        wanted.iter().find(surely).map(|(role, _)| *role)
+    };
+    let (Some(role), Some(other)) = (role_of(left), role_of(right)) else { return false };
+    let is_its = |piece: &Piece| piece.at != left.at && role_of(piece) == Some(role);
+    role != other && !pieces.iter().any(is_its)
+}
+
 /// The fewest pieces that each are a part of a header, as a line of one is; none where there are none.
 fn header_parts<R>(piece: &Piece, wanted: &Wanted<R>) -> Option<Vec<Piece>> {
     let wordings = || wanted.iter().flat_map(|(_, wordings)| *wordings);
@@ -382,6 +427,12 @@ fn header<R: Copy + PartialEq>(
         }
         for members in stacks(pieces, start) {
             let stack: Vec<&Piece> = members.iter().filter_map(|&i| pieces.get(i)).collect();
+            if let [first, second, ..] = stack[..]
+                && first.at.overlap_y(&second.at) > 0.5 * first.at.height()
+                && are_two(first, second, pieces, wanted)
+            {
+                continue;
+            }
             let key: String = stack.iter().map(|piece| piece.key.as_str()).collect();
             let found = wanted
                 .iter()
@@ -696,6 +747,39 @@ mod tests {
         assert_eq!(texts_of("Số lượng  hợp đồng tín dụng"), ["Số lượng", "hợp đồng tín dụng"]);
         assert_eq!(texts_of("Dư nợ Số lượng hợp đồng"), ["Dư nợ", "Số lượng hợp đồng"]);
         assert_eq!(texts_of("Dư nợ ngày"), ["Dư nợ ngày"]);
+    }
+
+    #[test]
+    fn headers_close_together_are_two_unless_the_first_is_there_already() {
+        const SUMS: &Wanted<u8> =
+            &[(0, &["stt"]), (1, &["sotien", "sotienvnd"]), (2, &["usd", "sotienusd"])];
+        let columns = |lines: &[(&str, f32, f32)]| -> Vec<(Option<u8>, String)> {
+            let below = [("1", 104.0, 130.0), ("22,974", 400.0, 130.0), ("15", 470.0, 130.0)];
+            let strip = fixture::strip(&[lines, &below].concat());
+            let grid = Grid::of(&strip, SUMS, 2).unwrap();
+            grid.cells.into_iter().map(|(role, piece)| (role, piece.text)).collect()
+        };
+        let stt = ("STT", 100.0, 100.0);
+        let parted = [(Some(0), "1"), (Some(1), "22,974"), (Some(2), "15")];
+        let parted = parted.map(|(role, text)| (role, text.to_owned()));
+        assert_eq!(columns(&[stt, ("Số tiền USD", 400.0, 100.0)]), parted);
+        assert_eq!(columns(&[stt, ("Số tiền", 400.0, 100.0), ("USD", 460.0, 100.0)]), parted);
+        let vnd = ("Số tiền VND", 250.0, 100.0);
+        let dollars = columns(&[stt, vnd, ("Số tiền USD", 400.0, 100.0)]);
+        assert!(dollars.contains(&(Some(2), "22,974".to_owned())), "{dollars:?}");
+    }
+
+    #[test]
+    fn mark_that_stands_in_two_lines_is_read_once() {
+        let strip = fixture::strip(&[
+            ("Số lượng hợp đồng", 100.0, 100.0),
+            ("Dư nợ", 400.0, 100.0),
+            ("Tín Việt -", 100.0, 130.0),
+            ("-", 171.0, 130.0),
+            ("12", 400.0, 130.0),
+        ]);
+        let grid = Grid::of(&strip, WANTED, 2).unwrap();
+        assert_eq!(grid.lines(0)[0].len(), 1);
     }
 
     #[test]
