@@ -8,6 +8,8 @@ pub(super) struct Line {
     pub y: f32,
     /// Rules between it and the line above it in the same column.
     pub ruled: bool,
+    /// Whether it reads like the first line of a cell, where that can be told.
+    pub begins: Option<bool>,
 }
 
 /// What lines are allotted to: a row of a table, or a label.
@@ -32,6 +34,8 @@ const STRAY: f32 = 2.2;
 const EMPTY: f32 = 1.2;
 /// Cost of a rule between lines of one cell, or between a cell and its anchor.
 const RULED: f32 = 3.0;
+/// Cost of a line within a cell that reads like the first one of another, in em.
+const BEGINS: f32 = 1.0;
 /// A line so many em from an anchor, or a row from its holder, is never one of its own.
 const FAR: f32 = 100.0;
 /// Lines of one cell at most: a long name in a column of two syllables.
@@ -133,8 +137,14 @@ fn place_cost(
 
 /// What it costs that two lines are neighbours in one cell: they follow each other closely.
 fn step_cost(above: &Line, below: &Line, em: f32) -> f32 {
-    let ruled = if below.ruled { RULED } else { 0.0 };
-    ruled + ((below.y - above.y) / em - 1.65).max(0.0) * 6.0
+    let ruled = match (below.ruled, below.begins) {
+        (false, _) => 0.0,
+        // More likely, the rule shines through the sheet.
+        (true, Some(false)) => RULED / 2.0,
+        (true, _) => RULED,
+    };
+    let begins = if below.begins == Some(true) { BEGINS } else { 0.0 };
+    ruled + begins + ((below.y - above.y) / em - 1.65).max(0.0) * 6.0
 }
 
 /// Joins columns of single-line cells into rows: each row holds at most one entry of each column,
@@ -234,6 +244,16 @@ fn match_heights(
     matched
 }
 
+/// What spans a row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Held {
+    /// The holder; none where none seems to span it.
+    pub by: Option<usize>,
+    /// Whether it would be another one if holders stood otherwise beside their rows, which they may
+    /// nearly as well.
+    pub is_doubtful: bool,
+}
+
 /// Parts rows among the holders that span them, in order, each holder with one row at least
 /// while rows last. A holder stands beside its first row, which costs less by `at_top`, in em, or
 /// about the middle of its rows.
@@ -249,10 +269,15 @@ pub(super) fn partition(
     parted: impl Fn(usize) -> (bool, bool),
     rules: impl Fn(f32, usize) -> usize,
     fits: impl Fn(usize, usize, usize) -> f32,
-) -> Vec<Option<usize>> {
+) -> Vec<Held> {
+    /// What speaks so little more for one of the two, in em, decides nothing.
+    const LEAD: f32 = 0.5;
     let one = |rest| partition_one(rows, holders, em, &parted, &rules, &fits, rest);
     let (top, middle) = (one(Rest::Top), one(Rest::Middle));
-    if top.0 - at_top <= middle.0 { top.1 } else { middle.1 }
+    let ahead = middle.0 - (top.0 - at_top);
+    let (found, other) = if ahead >= 0.0 { (top.1, middle.1) } else { (middle.1, top.1) };
+    let held = |(by, other)| Held { by, is_doubtful: by != other && ahead.abs() < LEAD };
+    found.into_iter().zip(other).map(held).collect()
 }
 
 fn partition_one(
@@ -264,7 +289,8 @@ fn partition_one(
     fits: &impl Fn(usize, usize, usize) -> f32,
     rest: Rest,
 ) -> (f32, Vec<Option<usize>>) {
-    const UNHELD: f32 = 4.0;
+    // More than false rules on all sides of a row come to: those that shine through the sheet.
+    const UNHELD: f32 = 8.0;
     let (n, m) = (rows.len(), holders.len());
     let mut best = vec![vec![(f32::INFINITY, 0_usize); m + 1]; n + 1];
     best[0][0] = (0.0, 0);
@@ -331,7 +357,35 @@ mod tests {
     use super::*;
 
     fn lines(ys: &[f32]) -> Vec<Line> {
-        ys.iter().map(|&y| Line { y, ruled: false }).collect()
+        ys.iter().map(|&y| Line { y, ruled: false, begins: None }).collect()
+    }
+
+    #[test]
+    fn line_that_begins_a_cell_goes_on_with_none() {
+        // The second cell's first line stands beside its anchor, as do the middles of all but the
+        // first line.
+        let beginning = |y, begins| Line { y, ruled: false, begins: Some(begins) };
+        let lines = [
+            beginning(100.0, true),
+            beginning(118.0, false),
+            beginning(138.0, true),
+            beginning(157.0, false),
+        ];
+        let found = allot(&lines, &anchors(&[100.2, 137.6]), 14.0, |_, _| 0);
+        assert_eq!(found, [Some(0), Some(0), Some(1), Some(1)]);
+    }
+
+    #[test]
+    fn false_rule_above_a_line_that_goes_on_leaves_it_in_its_cell() {
+        let ruled = |begins| Line { y: 120.0, ruled: true, begins };
+        let first = Line { y: 100.0, ruled: false, begins: Some(true) };
+        let allotted = |second| allot(&[first, second], &anchors(&[100.0]), 14.0, |_, _| 0);
+        assert_eq!(allotted(ruled(Some(false))), [Some(0), Some(0)]);
+        assert_eq!(allotted(ruled(None)), [Some(0), None]);
+    }
+
+    fn holders(held: Vec<Held>) -> Vec<Option<usize>> {
+        held.into_iter().map(|held| held.by).collect()
     }
 
     fn anchors(ys: &[f32]) -> Vec<Anchor> {
@@ -380,7 +434,8 @@ mod tests {
             asked.set(0);
             assert_eq!(allot(&lines(&heights), &anchors(&heights), 16.0, rules), own);
             let none = |_| (false, false);
-            assert_eq!(partition(&heights, &heights, 16.0, 0.0, none, rules, |_, _, _| 0.0), own);
+            let found = partition(&heights, &heights, 16.0, 0.0, none, rules, |_, _, _| 0.0);
+            assert_eq!(holders(found), own);
             asked.get()
         };
         assert!(effort(800) < 5 * effort(400) / 2);
@@ -421,7 +476,8 @@ mod tests {
     }
 
     fn parted(rows: &[f32], holders: &[f32]) -> Vec<Option<usize>> {
-        partition(rows, holders, 16.0, 0.0, |_| (false, false), |_, _| 0, |_, _, _| 0.0)
+        let none = |_| (false, false);
+        self::holders(partition(rows, holders, 16.0, 0.0, none, |_, _| 0, |_, _, _| 0.0))
     }
 
     #[test]
@@ -432,12 +488,26 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_two_holders_may_span_equally_well_are_doubtful() {
+        // One row and three about the last holder, or two and two below theirs.
+        let rows = [100.0, 130.0, 160.0, 190.0, 220.0];
+        let at = [100.0, 130.0, 190.0];
+        let doubtful = |at_top| -> Vec<bool> {
+            let none = |_| (false, false);
+            let held = partition(&rows, &at, 16.0, at_top, none, |_, _| 0, |_, _, _| 0.0);
+            held.iter().map(|held| held.is_doubtful).collect()
+        };
+        assert_eq!(doubtful(0.0), [false, false, true, false, false]);
+        assert_eq!(doubtful(1.0), [false; 5]);
+    }
+
+    #[test]
     fn where_holders_stand_decides_between_rows_parted_in_two_ways() {
         // One row and seven about the second holder, or four and four.
         let rows: Vec<f32> = (0..8).map(|i| 100.0 + 25.0 * i as f32).collect();
         let parted = |at_top| {
             let none = |_| (false, false);
-            partition(&rows, &[100.0, 200.0], 16.0, at_top, none, |_, _| 0, |_, _, _| 0.0)
+            holders(partition(&rows, &[100.0, 200.0], 16.0, at_top, none, |_, _| 0, |_, _, _| 0.0))
         };
         let first = |found: Vec<Option<usize>>| found.iter().filter(|h| **h == Some(0)).count();
         assert_eq!((first(parted(1.0)), first(parted(-1.0))), (4, 1));
@@ -464,6 +534,6 @@ mod tests {
             |y, holder| usize::from((y < 112.0) != (holder == 0)),
             |_, _, _| 0.0,
         );
-        assert_eq!(found, [Some(0), Some(1), Some(1), Some(1)]);
+        assert_eq!(holders(found), [Some(0), Some(1), Some(1), Some(1)]);
     }
 }

@@ -249,7 +249,7 @@ fn beside_column<R: Copy + PartialEq>(
             let x = line.first().map_or(0.0, |piece| piece.x());
             let above = i.checked_sub(1).and_then(|i| lines.get(i)).map(|line| height(line));
             let ruled = above.is_some_and(|above| strip.rules_between(x, above, y) > 0);
-            align::Line { y, ruled }
+            align::Line { y, ruled, begins: None }
         })
         .collect();
     let anchors: Vec<Anchor> = labels.iter().map(|label| label.anchor).collect();

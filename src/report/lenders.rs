@@ -4,6 +4,7 @@
 use super::lexicon;
 use super::schema::Value;
 use super::strip::Piece;
+use super::words;
 
 /// Codes and names. Those at the end have no known code.
 pub(super) const LENDERS: &[(&str, &str)] = &[
@@ -50,6 +51,20 @@ pub(super) const LENDERS: &[(&str, &str)] = &[
     ("", "Quỹ tín dụng nhân dân"),
 ];
 
+/// What names of lenders begin with, folded.
+const KINDS: [&str; 7] =
+    ["nganhang", "congty", "quytindung", "tochuctaichinh", "nhtmcp", "nhtnhh", "nhhoptac"];
+
+/// Whether a line reads like the first one of a lender's name. A letter may be misread in a long
+/// word: "nhánh H…" resembles "NH TNHH".
+pub(super) fn begins(line: &Piece) -> bool {
+    const LONG: usize = 8;
+    KINDS.iter().any(|kind| match kind.len() < LONG {
+        true => line.key.starts_with(kind),
+        false => words::begins_with(&line.key, kind),
+    })
+}
+
 /// The value of a lender's name, a branch behind it or not.
 pub(super) fn value(pieces: &[Piece]) -> Value {
     let names: Vec<&'static str> = LENDERS.iter().map(|(_, name)| *name).collect();
@@ -79,13 +94,18 @@ fn without_specks(text: &str) -> String {
     kept.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The confidence at most in a name of which a mark is missing or too much.
-const DOUBTED: f32 = 0.5;
+/// The confidence at most in a name of which something is missing or too much.
+pub(super) const DOUBTED: f32 = 0.5;
 
 /// Whether a dash stands before a lender's branch, as it does on the form: it is so small that it is
-/// overlooked, or read as another mark.
+/// overlooked, or read as another mark. And whether a branch has a name, if it is one: that can
+/// stand in a line that was not taken for the lender's.
 fn branch_is_plain(text: &str) -> bool {
     const BRANCHES: [&str; 3] = ["CN ", "PGD ", "Chi nhánh "];
+    const NAMELESS: [&str; 4] = ["- CN", "- PGD", "- Chi", "- Chi nhánh"];
+    if NAMELESS.iter().any(|end| text.ends_with(end)) {
+        return false;
+    }
     let words = text.match_indices(' ').map(|(blank, _)| blank + 1);
     let branch = words.into_iter().find_map(|word| {
         let rest = text.get(word..)?;
@@ -100,6 +120,7 @@ fn branch_is_plain(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::fixture::strip;
 
     #[test]
     fn marks_that_no_name_has_are_specks() {
@@ -109,6 +130,19 @@ mod tests {
         for kept in ["NH TMCP H.D- CN Ea H'leo", "PGD 24/7", "Ngân hàng & Tài chính (Việt Nam)"]
         {
             assert_eq!(without_specks(kept), kept);
+        }
+    }
+
+    #[test]
+    fn first_line_of_a_lender_names_its_kind() {
+        let is_first = |text: &str| begins(&strip(&[(text, 100.0, 100.0)]).pieces[0]);
+        for first in ["Ngán hàng TMCP", "NH TNHH MTV", "Công ty Tài chính", "Quỹ tín dụng nhân"]
+        {
+            assert!(is_first(first), "{first}");
+        }
+        for other in ["nhánh Hải Châu", "nhánh Hợp Hoà", "PGD Kỳ Anh", "phần LQCHT - CN"]
+        {
+            assert!(!is_first(other), "{other}");
         }
     }
 
@@ -125,6 +159,9 @@ mod tests {
             "Ngân hàng TMCP Nam Á CN Củ Chi",
             "Ngân hàng TMCP Nam Á : Chi nhánh Huế",
             "Ngân hàng TMCP Nam Á - Chi- nhánh Huế",
+            "Ngân hàng TMCP Nam Á - Chi nhánh",
+            "Ngân hàng TMCP Nam Á - Chi",
+            "Ngân hàng TMCP Nam Á- CN",
         ] {
             assert!(!branch_is_plain(doubtful), "{doubtful}");
         }

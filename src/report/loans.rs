@@ -140,7 +140,14 @@ fn is_total(piece: &Piece) -> bool {
 }
 
 fn gridded(mut grid: Grid<Column>) -> RowsRead {
-    grid.drop_totals(|role, piece| role != Some(Column::Total) && is_total(piece));
+    // A lender's branch can be called much like a total, which stands beside no debt.
+    let debts = grid.cells.iter().filter(|(role, _)| *role == Some(Column::Debt));
+    let debts: Vec<f32> =
+        debts.filter(|(_, piece)| begins_debt(piece)).map(|(_, piece)| piece.y()).collect();
+    grid.drop_totals(|role, piece| {
+        let is_beside = |y: &f32| (piece.y() - y).abs() < 0.7 * piece.em();
+        role != Some(Column::Total) && is_total(piece) && !debts.iter().any(is_beside)
+    });
     let strip = &grid.strip;
     let entries = entries(&grid);
     let anchors = [
@@ -175,7 +182,7 @@ fn gridded(mut grid: Grid<Column>) -> RowsRead {
         .enumerate()
         .map(|(index, (row, name))| {
             let pieces = |column: usize| row.get(column).map_or(&[][..], Vec::as_slice);
-            let held = entries.iter().zip(&held).filter(|(_, holder)| **holder == Some(index));
+            let held = entries.iter().zip(&held).filter(|(_, held)| held.by == Some(index));
             let entries: Vec<&Entry> = held.map(|(entry, _)| entry).collect();
             let (debts, total) = owed(&entries, pieces(2));
             vec![
@@ -423,7 +430,9 @@ fn is_column_head(row: &[&Piece]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geometry::Rect;
     use crate::report::fixture::{page, ruled, strip};
+    use crate::text::{Direction, Rule};
 
     const HEADER: [(&str, f32, f32); 6] = [
         ("STT", 30.0, 100.0),
@@ -476,6 +485,55 @@ mod tests {
                 "2 | 79321001 | Quân đội | Dư nợ cho vay khác=66 | 66"
             ]
         );
+    }
+
+    #[test]
+    fn branch_that_is_called_much_like_a_total_is_none() {
+        let body = [
+            ("1", 40.0, 130.0),
+            ("96819109", 85.0, 130.0),
+            ("Công ty Tài chính Mằn- CN", 200.0, 130.0),
+            ("Dư nợ cho vay ngắn hạn", 500.0, 130.0),
+            ("645", 760.0, 130.0),
+            ("645", 880.0, 130.0),
+            ("Tòng Đồng", 200.0, 155.0),
+            ("- Dư nợ nghi ngờ", 500.0, 155.0),
+            ("645", 760.0, 155.0),
+            ("Tổng dư nợ", 200.0, 190.0),
+            ("645", 880.0, 190.0),
+        ];
+        let rows = loans(&strip(&[&HEADER[..], &body].concat()));
+        let row = "1 | 96819109 | Công ty Tài chính Mằn- CN Tòng Đồng | \
+                   Dư nợ cho vay ngắn hạn=645; Dư nợ nghi ngờ=645 | 645";
+        assert_eq!(printed(&rows), [row]);
+    }
+
+    #[test]
+    fn rules_that_shine_through_the_sheet_take_no_debt_from_its_lender() {
+        let body = [
+            ("1", 40.0, 130.0),
+            ("79353001", 85.0, 130.0),
+            ("Ngân hàng TMCP Kiên Long", 200.0, 130.0),
+            ("Dư nợ cho vay ngắn hạn", 500.0, 130.0),
+            ("113,461", 750.0, 130.0),
+            ("113,461", 860.0, 130.0),
+            ("- Dư nợ cần chú ý", 500.0, 155.0),
+            ("113,461", 750.0, 155.0),
+            ("2", 40.0, 190.0),
+            ("01311001", 85.0, 190.0),
+            ("Ngân hàng TMCP Quân đội", 200.0, 190.0),
+            ("Dư nợ cho vay dài hạn", 500.0, 190.0),
+            ("6,273", 766.0, 190.0),
+            ("6,273", 880.0, 190.0),
+        ];
+        let mut page = page(0, &[&HEADER[..], &body].concat());
+        page.rules.extend([(20.0, 480.0), (600.0, 650.0)].map(|(left, right)| Rule {
+            direction: Direction::Horizontal,
+            rect: Rect::new(left, 152.0, right, 155.0),
+        }));
+        let rows = loans(&Strip::of(&[page]));
+        let debts = "Dư nợ cho vay ngắn hạn=113,461; Dư nợ cần chú ý=113,461";
+        assert!(printed(&rows)[0].contains(debts), "{:?}", printed(&rows));
     }
 
     #[test]

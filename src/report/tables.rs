@@ -2,7 +2,7 @@
 //! month three amounts, a contract two dates. A cell that was not read stays blank and moves no
 //! other.
 
-use super::align::{self, Anchor};
+use super::align::{self, Anchor, Held};
 use super::fields::{self, Wanted, is_grid};
 use super::grammar;
 use super::grid::{self, Grid};
@@ -206,7 +206,16 @@ const NOT_SOLD: &[&str] = &[
 /// A cell's value in its shape.
 pub(super) fn cell(pieces: &[Piece], shape: Shape) -> Value {
     if shape == Shape::Lender {
-        return lenders::value(&bare(pieces));
+        let name = bare(pieces);
+        let mut value = lenders::value(&name);
+        let letters = |pieces: &[Piece]| -> usize {
+            pieces.iter().map(|piece| piece.key.chars().count()).sum()
+        };
+        // Letters that were left out may have been some of its own.
+        if letters(&name) < letters(pieces) {
+            value.confidence = value.confidence.min(lenders::DOUBTED);
+        }
+        return value;
     }
     let mut value = value_of(&pieces.iter().collect::<Vec<_>>());
     let read = shape.put(&value.text);
@@ -320,6 +329,7 @@ pub(super) fn row_height(row: &[Vec<Piece>]) -> f32 {
 
 /// Lines of a column of words, allotted to rows at the given heights.
 pub(super) fn worded(strip: &Strip, lines: &[Vec<Piece>], heights: &[f32]) -> Vec<Vec<Piece>> {
+    let are_lenders = lines.iter().any(|line| begins_lender(line));
     let flat: Vec<align::Line> = lines
         .iter()
         .enumerate()
@@ -328,7 +338,8 @@ pub(super) fn worded(strip: &Strip, lines: &[Vec<Piece>], heights: &[f32]) -> Ve
             let x = line.first().map_or(0.0, |piece| piece.x());
             let above = i.checked_sub(1).and_then(|i| lines.get(i)).map(|line| line_height(line));
             let ruled = above.is_some_and(|above| strip.rules_between(x, above, y) > 0);
-            align::Line { y, ruled }
+            let begins = are_lenders.then(|| begins_lender(line));
+            align::Line { y, ruled, begins }
         })
         .collect();
     let anchors: Vec<Anchor> = heights.iter().map(|&y| Anchor { top: y, middle: y }).collect();
@@ -508,7 +519,16 @@ pub(super) fn bad_debts(strip: &Strip) -> RowsRead {
             // Blocks of names that match no number are lines of one name set far apart.
             lenders.into_iter().filter(|lender| numbered(lender).is_some()).collect()
         } else {
-            lenders
+            // So are those that read like none, unless none does.
+            let begins = |(first, _): &(f32, f32)| {
+                names.iter().any(|line| line_height(line) == *first && begins_lender(line))
+            };
+            let named: Vec<bool> = blocks.iter().map(begins).collect();
+            let is_one = |lender: &Vec<Option<usize>>| {
+                let block = lender.last().copied().flatten().and_then(|block| named.get(block));
+                numbered(lender).is_some() || block == Some(&true) || !named.contains(&true)
+            };
+            lenders.into_iter().filter(is_one).collect()
         };
     let holders: Vec<f32> = lenders
         .iter()
@@ -539,7 +559,8 @@ pub(super) fn bad_debts(strip: &Strip) -> RowsRead {
         .enumerate()
         .map(|(index, (row, holder))| {
             let pieces = |column: usize| row.get(column).map_or(&[][..], Vec::as_slice);
-            let spans = holder.filter(|&holder| is_there(holder));
+            let spans = holder.by.filter(|&holder| is_there(holder));
+            let is_sure = spans.is_some() && !holder.is_doubtful;
             let holder = spans.or_else(|| nearest(index));
             let number = holder
                 .and_then(|holder| numbered(lenders.get(holder)?))
@@ -547,7 +568,7 @@ pub(super) fn bad_debts(strip: &Strip) -> RowsRead {
             let lender = holder.and_then(|holder| named.get(holder));
             let held = |pieces: Option<&Vec<Piece>>, shape| {
                 let mut value = cell(pieces.map_or(&[][..], Vec::as_slice), shape);
-                value.confidence *= if spans.is_some() { 1.0 } else { NEAREST };
+                value.confidence *= if is_sure { 1.0 } else { NEAREST };
                 Cell::Plain(value)
             };
             vec![
@@ -559,6 +580,11 @@ pub(super) fn bad_debts(strip: &Strip) -> RowsRead {
             ]
         })
         .collect()
+}
+
+/// Whether a line reads like the first one of a lender's name.
+fn begins_lender(line: &[Piece]) -> bool {
+    line.first().is_some_and(lenders::begins)
 }
 
 /// How much speaks for cells that stand at the top of their rows, in em: that numbers stand beside
@@ -583,7 +609,7 @@ pub(super) fn held_by(
     holders: &[f32],
     at_top: f32,
     fits: impl Fn(usize, usize, usize) -> f32,
-) -> Vec<Option<usize>> {
+) -> Vec<Held> {
     let height = |i: usize| heights.get(i).copied().unwrap_or(0.0);
     align::partition(
         heights,
@@ -600,7 +626,8 @@ pub(super) fn held_by(
     )
 }
 
-/// First and last lines of cells: parted by a rule, or by more than a line's step.
+/// First and last lines of lenders' cells: parted by a rule, by more than a line's step, or by how
+/// they begin.
 fn blocks(strip: &Strip, lines: &[Vec<Piece>]) -> Vec<(f32, f32)> {
     let em = strip.em();
     let mut blocks: Vec<(f32, f32)> = Vec::new();
@@ -608,7 +635,11 @@ fn blocks(strip: &Strip, lines: &[Vec<Piece>]) -> Vec<(f32, f32)> {
         let y = line_height(line);
         let x = line.first().map_or(0.0, |piece| piece.x());
         match blocks.last_mut() {
-            Some((_, last)) if y - *last < 1.7 * em && strip.rules_between(x, *last, y) == 0 => {
+            Some((_, last))
+                if y - *last < 1.7 * em
+                    && strip.rules_between(x, *last, y) == 0
+                    && !begins_lender(line) =>
+            {
                 *last = y;
             }
             _ => blocks.push((y, y)),
@@ -757,7 +788,9 @@ fn sentence_end(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geometry::Rect;
     use crate::report::fixture::{page, ruled, strip, texts};
+    use crate::text::{Direction, Rule};
 
     #[test]
     fn months_keep_their_columns_when_a_cell_was_not_read() {
@@ -1208,6 +1241,55 @@ mod tests {
                 ["03/01/2022", "5", "14", "1", "MB SHINSEI"]
             ]
         );
+    }
+
+    /// Bad debts of the lenders with these lines, and rules, in six rows 26 px apart: of each its
+    /// lender's number and name.
+    fn lenders_of(lines: &[(&str, f32, f32)], rules: &[f32]) -> Vec<(String, String)> {
+        let header = [
+            ("STT", 60.0, 100.0),
+            ("Tên TCTD/Chi nhánh TCTD", 120.0, 100.0),
+            ("Ngày phát sinh cuối cùng", 400.0, 100.0),
+            ("Nhóm nợ", 640.0, 100.0),
+            ("Số tiền VND", 800.0, 100.0),
+        ];
+        let row = |y: f32| [("23/09/2022", 440.0, y), ("4", 660.0, y), ("945", 860.0, y)];
+        let rows = (0..6).flat_map(|i| row(130.0 + 26.0 * i as f32));
+        let pieces: Vec<_> = header.into_iter().chain(rows).chain(lines.iter().copied()).collect();
+        let mut page = page(0, &pieces);
+        page.rules.extend(rules.iter().map(|&y| Rule {
+            direction: Direction::Horizontal,
+            rect: Rect::new(60.0, y - 1.0, 350.0, y + 1.0),
+        }));
+        let rows = bad_debts(&Strip::of(&[page]));
+        texts(&rows).iter().map(|row| (row[3].to_owned(), row[4].to_owned())).collect()
+    }
+
+    #[test]
+    fn lenders_in_lines_that_follow_each_other_are_not_one_with_a_name_of_two_lines() {
+        let lenders = lenders_of(
+            &[
+                ("1", 70.0, 130.0),
+                ("NH TMCP Đoi Rỗng", 120.0, 130.0),
+                ("2", 70.0, 156.0),
+                ("Công ty Tài chính MB", 120.0, 156.0),
+                ("3", 70.0, 221.0),
+                ("Ngân hàng Rần Vấn", 120.0, 221.0),
+            ],
+            &[],
+        );
+        let numbers: Vec<&str> = lenders.iter().map(|(number, _)| number.as_str()).collect();
+        assert_eq!(numbers, ["1", "2", "3", "3", "3", "3"]);
+    }
+
+    #[test]
+    fn false_rule_through_a_lenders_name_makes_no_second_lender() {
+        let lenders = lenders_of(
+            &[("1", 70.0, 130.0), ("Ngân hàng Wzjt -", 120.0, 130.0), ("PGD Kỳ Anh", 120.0, 152.0)],
+            &[152.0],
+        );
+        let whole = ("1".to_owned(), "Ngân hàng Wzjt - PGD Kỳ Anh".to_owned());
+        assert_eq!(lenders, vec![whole; 6]);
     }
 
     #[test]
