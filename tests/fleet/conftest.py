@@ -1,6 +1,7 @@
 """An operator's commands from outside: each test has a broker of its own, and as many simulated kiosks as it wants."""
 
 import subprocess
+import tempfile
 import threading
 from contextlib import ExitStack
 
@@ -31,6 +32,8 @@ def simulate(tmp_path, office):
 
         def simulate(kiosks: int, *options: object) -> subprocess.Popen:
             work = () if "--work" in options else ("--work", 0.05)
+            # They are killed, and leave their state behind.
+            work += ("--state", tempfile.mkdtemp(prefix="simulated-", dir=tmp_path))
             command = office.command("simulate", "--kiosks", kiosks, *work, "--telemetry", 2, *options)
             log = stack.enter_context((tmp_path / "simulate.log").open("ab"))
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
