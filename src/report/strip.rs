@@ -569,6 +569,17 @@ fn is_bare_number(text: &str) -> bool {
     !bare.is_empty() && bare.len() <= 3 && bare.chars().all(|c| c.is_ascii_digit())
 }
 
+/// Whether a text counts pages, as "1/3".
+fn counts_pages(text: &str) -> bool {
+    let plain: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    plain.split_once('/').is_some_and(|(page, of)| is_bare_number(page) && is_bare_number(of))
+}
+
+/// Whether a folded text says when it was printed.
+fn tells_printing(key: &str) -> bool {
+    key.starts_with("ngayin")
+}
+
 /// What a browser prints around a page: addresses, dates, page numbers, the document's title.
 fn is_furniture(text: &str, key: &str) -> bool {
     let plain: String = text.chars().filter(|c| !c.is_whitespace()).collect();
@@ -581,8 +592,7 @@ fn is_furniture(text: &str, key: &str) -> bool {
     if dashed.is_some_and(|number| (1..=2).contains(&number.chars().count())) {
         return true;
     }
-    let of_pages = |(page, pages)| is_bare_number(page) && is_bare_number(pages);
-    if is_bare_number(&plain) || plain.split_once('/').is_some_and(of_pages) {
+    if is_bare_number(&plain) || counts_pages(text) {
         return true;
     }
     let rest = key.strip_prefix("trang").or_else(|| key.strip_prefix("page"));
@@ -594,7 +604,7 @@ fn is_furniture(text: &str, key: &str) -> bool {
     let date =
         shapes::find_date(text).is_some() || (digits >= 6 && plain.contains(['/', ':', '-']));
     let letters = key.chars().filter(|c| c.is_alphabetic()).count();
-    if date && (letters <= 2 || key.starts_with("ngayin")) {
+    if date && (letters <= 2 || tells_printing(key)) {
         return true;
     }
     // The form's code, its beginning read or not.
@@ -608,6 +618,7 @@ fn is_furniture(text: &str, key: &str) -> bool {
 /// Only the outermost rows of a page can be: those within its outer seventh whose every line
 /// looks the part, or stands at the same place on another page too.
 fn furniture(pages: &[PageText]) -> HashMap<(usize, usize), ()> {
+    const SHORT: usize = 5;
     let mut found = HashMap::new();
     let masked = |line: &Line| -> String {
         words::fold(&line.text()).chars().filter(|c| !c.is_ascii_digit()).collect()
@@ -644,13 +655,19 @@ fn furniture(pages: &[PageText]) -> HashMap<(usize, usize), ()> {
             let place = lines.first().map_or(0.5, |line| line.rect.centre().y / height);
             let far_out = !(0.045..=0.955).contains(&place);
             let texts: Vec<String> = lines.iter().map(|line| line.text()).collect();
+            let keys: Vec<String> = texts.iter().map(|text| words::fold(text)).collect();
             // A row of a table ends in several figures, a page in one number.
             let numbers = texts.iter().filter(|text| is_bare_number(text)).count();
+            // What no row of a table has: beside it a few signs are a clock, a code, or the page's
+            // number misread.
+            let tells = texts.iter().any(|text| counts_pages(text))
+                || keys.iter().any(|key| tells_printing(key));
+            let is_short = |key: &String| key.chars().count() <= SHORT;
             !(0.075..=0.9).contains(&place)
                 && lines.len() <= 3
                 && numbers <= 1
-                && lines.iter().zip(&texts).all(|(line, text)| {
-                    is_furniture(text, &words::fold(text)) || (far_out && repeated(line))
+                && lines.iter().zip(texts.iter().zip(&keys)).all(|(line, (text, key))| {
+                    is_furniture(text, key) || tells && is_short(key) || far_out && repeated(line)
                 })
         };
         let top = rows.iter().take(2).take_while(|row| outer(row));
@@ -732,6 +749,21 @@ mod tests {
             let sheet = [("một", 100.0, 200.0), ("hai", 100.0, 300.0), (number, 480.0, 1360.0)];
             assert_eq!(said(&strip(&sheet)), ["một", "hai"]);
         }
+    }
+
+    #[test]
+    fn few_signs_beside_what_tells_of_printing_are_furniture() {
+        let printed = ("Ngày in: 11/11/2021", 800.0, 1345.0);
+        for margin in [
+            [("03:51", 60.0, 30.0), ("16/06/2021", 130.0, 30.0), ("2/2", 900.0, 30.0)],
+            [("HYC", 60.0, 1345.0), ("3", 480.0, 1345.0), printed],
+            [("'– C -", 480.0, 1345.0), ("", 0.0, 0.0), printed],
+        ] {
+            let sheet = [("một", 100.0, 200.0), ("hai", 100.0, 300.0)];
+            assert_eq!(said(&strip(&[&sheet[..], &margin].concat())), ["một", "hai"]);
+        }
+        let row = [("7", 100.0, 1345.0), ("S37", 300.0, 1345.0), ("11/11/2021", 800.0, 1345.0)];
+        assert_eq!(strip(&row).pieces.len(), 3);
     }
 
     #[test]
