@@ -13,7 +13,7 @@ const LEAST: f32 = 0.01;
 
 /// What is believed at most of a text that the reader itself held less likely than others: so little
 /// that a person looks at it even where a sum of the paper agrees. 19 of 20 such are right.
-const PICKED: f32 = 0.6;
+pub(super) const PICKED: f32 = 0.6;
 
 /// Whether the reader saw a text of the shape.
 pub(super) fn could_be(pieces: &[Piece], shape: Shape) -> bool {

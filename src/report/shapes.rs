@@ -140,6 +140,25 @@ pub fn number(text: &str) -> Option<i64> {
         .filter(|number| *number <= LARGEST)
 }
 
+/// An amount as the paper prints it, with commas.
+pub fn printed(amount: i64) -> String {
+    let digits = amount.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// An amount of thousands with the commas that were not read; none where there is no need of them.
+pub fn parted(text: &str) -> Option<String> {
+    let is_bare = text.len() > 3 && all_digits(text);
+    number(text).filter(|_| is_bare).map(printed)
+}
+
 /// Thousands in threes, parted by "," or ".", with no needless zero in front.
 fn amount_is_valid(text: &str) -> bool {
     let mut groups = text.split([',', '.']);
@@ -479,6 +498,13 @@ mod tests {
     fn put(shape: Shape, text: &str) -> (String, usize, bool) {
         let read = shape.put(text);
         (read.text, read.folded, read.valid)
+    }
+
+    #[test]
+    fn amounts_are_printed_with_commas() {
+        assert_eq!([0, 999, 1_000, 12_345_678].map(printed), ["0", "999", "1,000", "12,345,678"]);
+        assert_eq!(parted("1425").as_deref(), Some("1,425"));
+        assert_eq!(["425", "1,425", "1.425", "(-)"].map(parted), [const { None }; 4]);
     }
 
     #[test]

@@ -58,6 +58,11 @@ impl Piece {
         Self { page, rect, at, chars, posteriors, text, key }
     }
 
+    /// Whether it was read from a picture, not taken from a document's own text.
+    pub fn is_from_picture(&self) -> bool {
+        self.posteriors.is_some()
+    }
+
     /// Height of its middle on the strip.
     pub fn y(&self) -> f32 {
         (self.at.top + self.at.bottom) / 2.0

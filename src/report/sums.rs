@@ -4,7 +4,7 @@
 //! What is taken so is never sure: it stays below the confidence that needs no review.
 
 use super::schema::Value;
-use super::shapes::{Shape, number};
+use super::shapes::{Shape, number, printed};
 use super::strip::Piece;
 
 /// The least chance of the other reading against the one that was taken first.
@@ -91,19 +91,6 @@ fn chance(figure: &Figure, text: &str) -> Option<f32> {
     Shape::Amount.put(text).valid.then_some(of(text)? / taken)
 }
 
-/// An amount as the paper prints it, with commas.
-fn printed(amount: i64) -> String {
-    let digits = amount.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -182,10 +169,5 @@ mod tests {
             texts([("13", "18", 0.4), ("0", "5", 0.4), ("13", "18", 0.4)]),
             ["13", "0", "13"]
         );
-    }
-
-    #[test]
-    fn amounts_are_printed_with_commas() {
-        assert_eq!([0, 999, 1_000, 12_345_678].map(printed), ["0", "999", "1,000", "12,345,678"]);
     }
 }

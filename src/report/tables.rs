@@ -234,6 +234,15 @@ pub(super) fn cell(pieces: &[Piece], shape: Shape) -> Value {
         return value;
     }
     value.text = read.text;
+    // They are parted wherever there are any: the comma was too faint, or stood for a blank.
+    let from_picture = pieces.iter().any(Piece::is_from_picture);
+    if shape == Shape::Amount
+        && from_picture
+        && let Some(parted) = shapes::parted(&value.text)
+    {
+        value.text = parted;
+        value.confidence = value.confidence.min(grammar::PICKED);
+    }
     // A look-alike that had to be read as a digit was not read well.
     value.confidence *= 0.8_f32.powi(read.folded as i32);
     value
@@ -466,11 +475,45 @@ pub(super) fn look_ups(strip: &Strip) -> RowsRead {
             let pieces = |column: usize| row.get(column).map_or(&[][..], Vec::as_slice);
             vec![
                 plain(pieces(0), Shape::Digits(8)),
-                Cell::Plain(lexicon::value(&bare(&product), PRODUCTS, true)),
+                Cell::Plain(self::product(&product)),
                 plain(pieces(1), Shape::Date),
             ]
         })
         .collect()
+}
+
+/// The product of a look-up: its name, or its code, which is doubted where none of CIC's looks so.
+fn product(pieces: &[Piece]) -> Value {
+    const DOUBTED: f32 = 0.8;
+    let mut value = lexicon::value(&bare(pieces), PRODUCTS, true);
+    if pieces.iter().any(Piece::is_from_picture) && is_broken_code(&value.text) {
+        value.confidence = value.confidence.min(DOUBTED);
+    }
+    value
+}
+
+/// Whether a text is a code of a product of which something was misread or overlooked: a letter or
+/// two, or a few with figures that are none like "S11A", "R14" and "K11.1".
+fn is_broken_code(text: &str) -> bool {
+    const LONGEST: usize = 6;
+    let signs: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let is_code =
+        signs.len() <= 2 || signs.len() <= LONGEST && signs.iter().any(|c| c.is_ascii_digit());
+    let is_whole = match text.as_bytes() {
+        [b'S' | b'R' | b'K', tens, ones, rest @ ..] => {
+            tens.is_ascii_digit()
+                && ones.is_ascii_digit()
+                && match rest {
+                    [] => true,
+                    [letter] => letter.is_ascii_uppercase(),
+                    [b'.', figure] => figure.is_ascii_digit(),
+                    _ => false,
+                }
+        }
+        _ => false,
+    };
+    let is_begun = || PRODUCTS.iter().any(|known| *known != text && known.starts_with(text));
+    is_code && (!is_whole || is_begun())
 }
 
 /// The date of a line that may hold a time beside it.
@@ -1041,6 +1084,34 @@ mod tests {
         assert_eq!(products(&[("Vay tiêu dùng (S11)", 300.0, 130.0)]), ["Vay tiêu dùng (S11)"]);
         assert_eq!(products(&[("K11.1", 300.0, 130.0)]), ["K11.1"]);
         assert_eq!(products(&[(". :", 300.0, 130.0)]), [""]);
+    }
+
+    /// A piece as it is read from a picture.
+    fn seen(text: &str) -> Piece {
+        let mut piece = strip(&[(text, 300.0, 130.0)]).pieces.remove(0);
+        piece.posteriors = Some(Default::default());
+        piece
+    }
+
+    #[test]
+    fn code_of_a_product_that_looks_like_none_is_doubted() {
+        let is_doubted = |piece: Piece| product(&[piece]).confidence < 0.9;
+        for broken in ["R7", "S1A", "K11,1", "K11 1", "P17", "R", "S10", "7 S11A"] {
+            assert!(is_doubted(seen(broken)), "{broken}");
+        }
+        for whole in ["S11A", "R17", "K11.1", "Vay", "Thông tin 12 tháng"] {
+            assert!(!is_doubted(seen(whole)), "{whole}");
+        }
+        // A document's own text is as it was printed.
+        assert!(!is_doubted(strip(&[("R7", 300.0, 130.0)]).pieces.remove(0)));
+    }
+
+    #[test]
+    fn thousands_that_were_read_without_their_comma_get_it_back_with_doubt() {
+        let value = cell(&[seen("20 553")], Shape::Amount);
+        assert_eq!((value.text.as_str(), value.confidence), ("20,553", grammar::PICKED));
+        assert_eq!(cell(&[seen("2,055")], Shape::Amount).confidence, 1.0);
+        assert_eq!(cell(&strip(&[("20553", 300.0, 130.0)]).pieces, Shape::Amount).text, "20553");
     }
 
     #[test]
