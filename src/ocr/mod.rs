@@ -48,6 +48,11 @@ const GLIMPSED: f32 = 0.05;
 /// More second looks than any paper needs; a page of specks gets no more.
 const MOST_LOOKS: usize = 64;
 
+/// A heading is this many times as wide as high at least, and falls by no more than this beside the
+/// other lines: one degree.
+const HEADING: f32 = 4.0;
+const ASKEW: f32 = 0.0175;
+
 /// Lines that are print without a doubt read better than this.
 const PLAIN: f32 = 0.9;
 
@@ -110,16 +115,54 @@ impl Reader {
         watch: Watch,
     ) -> Result<Reading, ModelError> {
         let read_on = print.unwrap_or(page);
-        let texts = self.recognise(read_on, &found.boxes, watch)?;
+        let mut texts = self.recognise(read_on, &found.boxes, watch)?;
         if !self.lies_upside_down(read_on, &found.boxes, &texts, watch)? {
+            if print.is_some() {
+                self.look_at_red(page, &found.boxes, &mut texts, watch)?;
+            }
             let lines = self.lines(read_on, &found.boxes, texts, watch)?;
             return Ok(Reading { quarter_turns, lines, rules: found.rules });
         }
-        let (turned, read_on) = (rotate180(page), rotate180(read_on));
+        let (turned, print) = (rotate180(page), print.map(rotate180));
+        let read_on = print.as_ref().unwrap_or(&turned);
         let found = self.detect(&turned, watch)?;
-        let texts = self.recognise(&read_on, &found.boxes, watch)?;
-        let lines = self.lines(&read_on, &found.boxes, texts, watch)?;
+        let mut texts = self.recognise(read_on, &found.boxes, watch)?;
+        if print.is_some() {
+            self.look_at_red(&turned, &found.boxes, &mut texts, watch)?;
+        }
+        let lines = self.lines(read_on, &found.boxes, texts, watch)?;
         Ok(Reading { quarter_turns: quarter_turns + 2, lines, rules: found.rules })
+    }
+
+    /// Reads on the page as it is what is too pale for print without its red ink: a heading in
+    /// bright red is none of a stamp's. It must read well there; a stamp's words are short, askew
+    /// or worn, as a rule.
+    fn look_at_red(
+        &self,
+        page: &GrayImage,
+        boxes: &[TextBox],
+        texts: &mut [LineText],
+        watch: Watch,
+    ) -> Result<(), ModelError> {
+        let print = depth_of_print(texts);
+        let level = level(boxes);
+        let is_heading = |line: &TextBox| {
+            line.length() >= HEADING * line.height() && (slope(line) - level).abs() < ASKEW
+        };
+        let pale: Vec<usize> = (0..texts.len())
+            .filter(|&index| texts[index].depth < FAINT * print && is_heading(&boxes[index]))
+            .take(MOST_LOOKS)
+            .collect();
+        if pale.is_empty() {
+            return Ok(());
+        }
+        let lines: Vec<TextBox> = pale.iter().map(|&index| boxes[index]).collect();
+        for (index, text) in pale.into_iter().zip(self.recognise(page, &lines, watch)?) {
+            if text.depth >= PALE * print && text.confidence() >= PLAIN {
+                texts[index] = text;
+            }
+        }
+        Ok(())
     }
 
     /// Those lines that are print.
@@ -300,6 +343,19 @@ fn cut_faint_ends(text: &mut LineText, mut rect: Rect, depth: f32) -> Rect {
         rect.left = text.chars[0].left;
     }
     rect
+}
+
+/// How much a line falls in the middle of its length.
+fn slope(line: &TextBox) -> f32 {
+    line.slope_at((line.left() + line.right()) / 2.0)
+}
+
+/// How much most lines fall.
+fn level(boxes: &[TextBox]) -> f32 {
+    let long = boxes.iter().filter(|line| line.length() >= HEADING * line.height());
+    let mut slopes: Vec<f32> = long.map(slope).collect();
+    slopes.sort_by(f32::total_cmp);
+    slopes.get(slopes.len() / 2).copied().unwrap_or(0.0)
 }
 
 /// The widest lines of these.
@@ -504,6 +560,40 @@ mod tests {
         let texts = reader.recognise(&page, &boxes, watch).unwrap();
         let lines = reader.lines(&page, &boxes, texts, watch).unwrap();
         lines.iter().map(Line::text).collect()
+    }
+
+    /// What is read of one line in red, which falls so much and is so long, below many of print.
+    fn read_red(fall: f32, length: f32) -> Option<Line> {
+        const PRINT: usize = 11;
+        let letter = || Letter(Alphabet::parse(&alphabet::full()).unwrap());
+        let reader = Reader {
+            detector: Detector::new(Box::new(letter())),
+            recogniser: Recogniser::new(Box::new(letter()), letter().0),
+        };
+        let mut page = GrayImage::from_pixel(400, 800, image::Luma([250]));
+        let mut print = page.clone();
+        let mut boxes = Vec::new();
+        let levels = [[55; PRINT].as_slice(), &[200]].concat();
+        for (top, level) in (10..).step_by(60).zip(levels) {
+            for (x, y) in (55..75).flat_map(|x| (top..top + 28).map(move |y| (x, y))) {
+                page.put_pixel(x, y, image::Luma([55]));
+                print.put_pixel(x, y, image::Luma([level]));
+            }
+            let right = 50.0 + if level == 55 { 300.0 } else { length };
+            boxes.push(TextBox::level(&Rect::new(50.0, top as f32, right, (top + 40) as f32)));
+        }
+        let middle = boxes[PRINT].rect().centre().y;
+        boxes[PRINT] = boxes[PRINT].with_curve([middle, fall * length / 2.0, 0.0]);
+        let found = Detection { boxes, ..Detection::default() };
+        let read = reader.read_found(&page, Some(&print), found, 0, Watch::new(&Nobody, 0));
+        read.unwrap().lines.into_iter().nth(PRINT)
+    }
+
+    #[test]
+    fn heading_in_red_is_read_and_what_is_askew_or_short_is_a_stamps() {
+        assert_eq!(read_red(0.0, 300.0).unwrap().text(), "E");
+        assert_eq!(read_red(-0.05, 300.0), None);
+        assert_eq!(read_red(0.0, 100.0), None);
     }
 
     #[test]
