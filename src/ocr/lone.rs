@@ -39,6 +39,9 @@ const LONE: f32 = 1.6;
 /// Boxes higher than this, in em of the lines nearby, hold two lines that the network merged.
 const MERGED: f32 = 1.6 * EM_PER_BOX;
 
+/// Boxes of lone characters lower than this, in em of the lines nearby, cut them.
+const LOW: f32 = 0.8 * EM_PER_BOX;
+
 /// Lone characters that the network is so sure of keep their place.
 const SURE: f32 = 0.85;
 
@@ -79,9 +82,11 @@ pub(super) fn add(picture: &Picture, text: Map, rules: &[Rect], boxes: &mut Vec<
     let suspicion = |rect: &Rect| peak(text, rect, picture.scale);
     let (doubtful, sure): (Vec<TextBox>, Vec<TextBox>) = boxes.iter().partition(|line| {
         let rect = line.rect();
-        let lone = |em| line.length() < LONE * em && suspicion(&rect) < SURE;
-        rows.at(&rect).is_some_and(|(em, _)| lone(em))
-            || rows.em_near(&rect).is_some_and(|em| line.height() > MERGED * em)
+        let is_lone = |em| line.length() < LONE * em;
+        rows.at(&rect).is_some_and(|(em, _)| is_lone(em) && suspicion(&rect) < SURE)
+            || rows.em_near(&rect).is_some_and(|em| {
+                line.height() > MERGED * em || is_lone(em) && line.height() < LOW * em
+            })
     });
     let mut taken: Vec<Rect> = sure.iter().map(TextBox::rect).collect();
     taken.extend(rules);
@@ -370,13 +375,30 @@ mod tests {
 
     #[test]
     fn a_doubtful_box_is_replaced_and_a_sure_one_stays() {
-        let small = TextBox::level(&Rect::new(297.0, 92.0, 306.0, 100.0));
+        let high = TextBox::level(&Rect::new(297.0, 85.0, 306.0, 104.0));
         let scene = Scene::new().ink(digit()).suspect(300, 94, 0.6);
-        let boxes = scene.add(&[], vec![line(), small]);
+        let boxes = scene.add(&[], vec![line(), high]);
         assert_eq!(boxes.len(), 2);
         assert!((boxes[1].height() - 21.0).abs() < 0.1, "{boxes:?}");
-        let boxes = scene.suspect(302, 94, 0.95).add(&[], vec![line(), small]);
-        assert_eq!(boxes[1], small.rect());
+        let boxes = scene.suspect(302, 94, 0.95).add(&[], vec![line(), high]);
+        assert_eq!(boxes[1], high.rect());
+    }
+
+    #[test]
+    fn a_box_that_cuts_its_digit_is_replaced_however_sure_it_is() {
+        // In the line's row, and in one of its own.
+        for down in [0.0, 30.0] {
+            let digit = Rect::new(300.0, 90.0 + down, 303.0, 100.0 + down);
+            let low = TextBox::level(&Rect::new(297.0, 88.0 + down, 306.0, 100.0 + down));
+            let scene = Scene::new().ink(digit).suspect(300, 94 + down as usize, 0.95);
+            let boxes = scene.add(&[], vec![line(), low]);
+            assert_eq!(boxes.len(), 2);
+            assert!((boxes[1].height() - 21.0).abs() < 0.1, "{boxes:?}");
+        }
+        // Nothing of a digit's size is there: the box is all that there is.
+        let low = TextBox::level(&Rect::new(297.0, 92.0, 306.0, 100.0));
+        let scene = Scene::new().ink(Rect::new(300.0, 95.0, 303.0, 97.0)).suspect(300, 94, 0.95);
+        assert_eq!(scene.add(&[], vec![line(), low])[1], low.rect());
     }
 
     #[test]
