@@ -113,8 +113,14 @@ pub(super) fn add(picture: &Picture, text: Map, rules: &[Rect], boxes: &mut Vec<
     for word in words(spots.iter().filter_map(spot)) {
         found.push(word.full_box(rows.slope));
     }
-    let covered = |line: &&TextBox| found.iter().any(|lone| meets(&lone.rect(), &line.rect()));
-    let kept: Vec<TextBox> = doubtful.iter().filter(|line| !covered(line)).copied().collect();
+    let is_covered = |line: &TextBox| {
+        let all = line.rect();
+        let most = |lone: &Rect| meets(lone, &all) && lone.overlap_x(&all) > all.width() / 2.0;
+        found.iter().any(|lone| most(&lone.rect()))
+    };
+    // Of a missing figure, "(-)", a bracket may be all of the ink that is dark enough.
+    let (_, kept): (Vec<TextBox>, Vec<TextBox>) = doubtful.into_iter().partition(is_covered);
+    found.retain(|lone| !kept.iter().any(|line| meets(&lone.rect(), &line.rect())));
     *boxes = sure;
     boxes.extend(kept);
     take_dashes(boxes, &dashes);
@@ -399,6 +405,10 @@ mod tests {
         let low = TextBox::level(&Rect::new(297.0, 92.0, 306.0, 100.0));
         let scene = Scene::new().ink(Rect::new(300.0, 95.0, 303.0, 97.0)).suspect(300, 94, 0.95);
         assert_eq!(scene.add(&[], vec![line(), low])[1], low.rect());
+        // Nor is a bracket of a missing figure the figure.
+        let low = TextBox::level(&Rect::new(297.0, 92.0, 320.0, 100.0));
+        let scene = Scene::new().ink(digit()).suspect(300, 94, 0.95);
+        assert_eq!(scene.add(&[], vec![line(), low])[1..], [low.rect()]);
     }
 
     #[test]
