@@ -115,54 +115,48 @@ impl Reader {
         watch: Watch,
     ) -> Result<Reading, ModelError> {
         let read_on = print.unwrap_or(page);
-        let mut texts = self.recognise(read_on, &found.boxes, watch)?;
+        let texts = self.recognise_print(page, print, &found.boxes, watch)?;
         if !self.lies_upside_down(read_on, &found.boxes, &texts, watch)? {
-            if print.is_some() {
-                self.look_at_red(page, &found.boxes, &mut texts, watch)?;
-            }
             let lines = self.lines(read_on, &found.boxes, texts, watch)?;
             return Ok(Reading { quarter_turns, lines, rules: found.rules });
         }
         let (turned, print) = (rotate180(page), print.map(rotate180));
-        let read_on = print.as_ref().unwrap_or(&turned);
+        let print = print.as_ref();
         let found = self.detect(&turned, watch)?;
-        let mut texts = self.recognise(read_on, &found.boxes, watch)?;
-        if print.is_some() {
-            self.look_at_red(&turned, &found.boxes, &mut texts, watch)?;
-        }
-        let lines = self.lines(read_on, &found.boxes, texts, watch)?;
+        let texts = self.recognise_print(&turned, print, &found.boxes, watch)?;
+        let lines = self.lines(print.unwrap_or(&turned), &found.boxes, texts, watch)?;
         Ok(Reading { quarter_turns: quarter_turns + 2, lines, rules: found.rules })
     }
 
-    /// Reads on the page as it is what is too pale for print without its red ink: a heading in
-    /// bright red is none of a stamp's. It must read well there; a stamp's words are short, askew
-    /// or worn, as a rule.
-    fn look_at_red(
+    /// Reads lines without the red ink of stamps. What is too pale for print then is read once more
+    /// on the page as it is: a heading in bright red is no stamp's. It must read well there; a
+    /// stamp's words are short, askew or worn, as a rule.
+    fn recognise_print(
         &self,
         page: &GrayImage,
+        print: Option<&GrayImage>,
         boxes: &[TextBox],
-        texts: &mut [LineText],
         watch: Watch,
-    ) -> Result<(), ModelError> {
-        let print = depth_of_print(texts);
-        let level = level(boxes);
+    ) -> Result<Vec<LineText>, ModelError> {
+        let mut texts = self.recognise(print.unwrap_or(page), boxes, watch)?;
+        let (deep, level) = (depth_of_print(&texts), level(boxes));
         let is_heading = |line: &TextBox| {
             line.length() >= HEADING * line.height() && (slope(line) - level).abs() < ASKEW
         };
-        let pale: Vec<usize> = (0..texts.len())
-            .filter(|&index| texts[index].depth < FAINT * print && is_heading(&boxes[index]))
-            .take(MOST_LOOKS)
-            .collect();
+        let is_pale = |&index: &usize| {
+            print.is_some() && texts[index].depth < FAINT * deep && is_heading(&boxes[index])
+        };
+        let pale: Vec<usize> = (0..texts.len()).filter(is_pale).take(MOST_LOOKS).collect();
         if pale.is_empty() {
-            return Ok(());
+            return Ok(texts);
         }
         let lines: Vec<TextBox> = pale.iter().map(|&index| boxes[index]).collect();
         for (index, text) in pale.into_iter().zip(self.recognise(page, &lines, watch)?) {
-            if text.depth >= PALE * print && text.confidence() >= PLAIN {
+            if text.depth >= PALE * deep && text.confidence() >= PLAIN {
                 texts[index] = text;
             }
         }
-        Ok(())
+        Ok(texts)
     }
 
     /// Those lines that are print.
