@@ -574,19 +574,9 @@ fn is_bare_number(text: &str) -> bool {
     !bare.is_empty() && bare.len() <= 3 && bare.chars().all(|c| c.is_ascii_digit())
 }
 
-/// Whether a text counts pages, as "1/3".
-fn counts_pages(text: &str) -> bool {
-    let plain: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-    plain.split_once('/').is_some_and(|(page, of)| is_bare_number(page) && is_bare_number(of))
-}
-
-/// Whether a folded text says when it was printed.
-fn tells_printing(key: &str) -> bool {
-    key.starts_with("ngayin")
-}
-
-/// What a browser prints around a page: addresses, dates, page numbers, the document's title.
-fn is_furniture(text: &str, key: &str) -> bool {
+/// What stands in a page's margin and in no table: an address, the page's number in words, between
+/// dashes or with that of all, and when it was printed.
+fn is_in_margin(text: &str, key: &str) -> bool {
     let plain: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     let address = ["http", "https", "www", "file", "aboutblank"];
     if address.iter().any(|start| key.starts_with(start)) || plain.contains("://") {
@@ -597,19 +587,24 @@ fn is_furniture(text: &str, key: &str) -> bool {
     if dashed.is_some_and(|number| (1..=2).contains(&number.chars().count())) {
         return true;
     }
-    if is_bare_number(&plain) || counts_pages(text) {
+    let of_pages = |(page, pages)| is_bare_number(page) && is_bare_number(pages);
+    if plain.split_once('/').is_some_and(of_pages) || key.starts_with("ngayin") {
         return true;
     }
     let rest = key.strip_prefix("trang").or_else(|| key.strip_prefix("page"));
-    if rest.is_some_and(|rest| rest.len() <= 6 && rest.chars().all(|c| c.is_ascii_digit())) {
+    rest.is_some_and(|rest| rest.len() <= 6 && rest.chars().all(|c| c.is_ascii_digit()))
+}
+
+/// What may stand in a margin, or in a table: numbers, dates, the form's code, the document's title.
+fn is_furniture(text: &str, key: &str) -> bool {
+    if is_in_margin(text, key) || is_bare_number(text) {
         return true;
     }
     let digits = key.chars().filter(char::is_ascii_digit).count();
     // A date or a time, misread ones too.
-    let date =
-        shapes::find_date(text).is_some() || (digits >= 6 && plain.contains(['/', ':', '-']));
+    let date = shapes::find_date(text).is_some() || (digits >= 6 && text.contains(['/', ':', '-']));
     let letters = key.chars().filter(|c| c.is_alphabetic()).count();
-    if date && (letters <= 2 || tells_printing(key)) {
+    if date && letters <= 2 {
         return true;
     }
     // The form's code, its beginning read or not.
@@ -623,7 +618,6 @@ fn is_furniture(text: &str, key: &str) -> bool {
 /// Only the outermost rows of a page can be: those within its outer seventh whose every line
 /// looks the part, or stands at the same place on another page too.
 fn furniture(pages: &[PageText]) -> HashMap<(usize, usize), ()> {
-    const SHORT: usize = 5;
     let mut found = HashMap::new();
     let masked = |line: &Line| -> String {
         words::fold(&line.text()).chars().filter(|c| !c.is_ascii_digit()).collect()
@@ -663,17 +657,15 @@ fn furniture(pages: &[PageText]) -> HashMap<(usize, usize), ()> {
             let keys: Vec<String> = texts.iter().map(|text| words::fold(text)).collect();
             // A row of a table ends in several figures, a page in one number.
             let numbers = texts.iter().filter(|text| is_bare_number(text)).count();
-            // What no row of a table has: beside it a few signs are a clock, a code, or the page's
-            // number misread.
-            let tells = texts.iter().any(|text| counts_pages(text))
-                || keys.iter().any(|key| tells_printing(key));
-            let is_short = |key: &String| key.chars().count() <= SHORT;
-            !(0.075..=0.9).contains(&place)
-                && lines.len() <= 3
-                && numbers <= 1
-                && lines.iter().zip(texts.iter().zip(&keys)).all(|(line, (text, key))| {
-                    is_furniture(text, key) || tells && is_short(key) || far_out && repeated(line)
+            let is_whole = || {
+                lines.iter().zip(texts.iter().zip(&keys)).all(|(line, (text, key))| {
+                    is_furniture(text, key) || (far_out && repeated(line))
                 })
+            };
+            // Beside what is in no table stand a clock, a code, or the page's number misread.
+            let is_beside = || texts.iter().zip(&keys).any(|(text, key)| is_in_margin(text, key));
+            !(0.075..=0.9).contains(&place)
+                && (is_beside() || lines.len() <= 3 && numbers <= 1 && is_whole())
         };
         let top = rows.iter().take(2).take_while(|row| outer(row));
         let bottom = rows.iter().rev().take(2).take_while(|row| outer(row));
@@ -757,12 +749,13 @@ mod tests {
     }
 
     #[test]
-    fn few_signs_beside_what_tells_of_printing_are_furniture() {
+    fn what_stands_beside_what_is_in_no_table_is_furniture() {
         let printed = ("Ngày in: 11/11/2021", 800.0, 1345.0);
         for margin in [
             vec![("03:51", 60.0, 30.0), ("16/06/2021", 130.0, 30.0), ("2/2", 900.0, 30.0)],
-            vec![("HYC", 60.0, 1345.0), ("3", 480.0, 1345.0), printed],
+            vec![("Ulmodn", 60.0, 1345.0), ("3", 480.0, 1345.0), printed],
             vec![("'– C -", 480.0, 1345.0), printed],
+            vec![("WMQO", 60.0, 1345.0), ("5", 480.0, 1345.0), ("Trang 5", 900.0, 1345.0)],
         ] {
             let sheet = vec![("một", 100.0, 200.0), ("hai", 100.0, 300.0)];
             assert_eq!(said(&strip(&[sheet, margin].concat())), ["một", "hai"]);

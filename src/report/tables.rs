@@ -249,14 +249,19 @@ pub(super) fn cell(pieces: &[Piece], shape: Shape) -> Value {
 }
 
 /// The only one of some pieces that has the shape as it is, where the reader doubts all others: a
-/// stamp beside it.
+/// stamp beside it. What has as many figures as the number of an identity is no stamp's.
 fn amid_specks(pieces: &[Piece], shape: Shape) -> Option<Piece> {
     const DOUBTED: f32 = 0.6;
+    const MANY: usize = 6;
     let least = |piece: &Piece| piece.chars.iter().map(|c| c.confidence).fold(1.0, f32::min);
     let (fitting, others): (Vec<&Piece>, Vec<&Piece>) =
         pieces.iter().partition(|piece| shape.put(&piece.text).is(&piece.text));
     let [figure] = fitting[..] else { return None };
-    let alone = !others.is_empty() && others.iter().all(|piece| least(piece) < DOUBTED);
+    let is_stamp = |piece: &&Piece| {
+        let figures = piece.chars.iter().filter(|c| c.value.is_ascii_digit()).count();
+        least(piece) < DOUBTED && figures < MANY
+    };
+    let alone = !others.is_empty() && others.iter().all(is_stamp);
     alone.then(|| figure.clone())
 }
 
@@ -1133,6 +1138,17 @@ mod tests {
         };
         assert_eq!(read(0.5), "0");
         assert_ne!(read(0.9), "0");
+    }
+
+    #[test]
+    fn identity_beside_one_that_was_misread_is_not_the_only_one() {
+        let mut sheet = page(0, &[("351797114", 300.0, 100.0), ("7491867 1y656", 400.0, 100.0)]);
+        for c in &mut sheet.lines[1].chars {
+            c.confidence = 0.3;
+        }
+        let value = cell(&Strip::of(&[sheet]).pieces, Shape::Identity);
+        assert_ne!(value.text, "351797114");
+        assert!(value.confidence < 0.5);
     }
 
     #[test]
