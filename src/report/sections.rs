@@ -4,6 +4,8 @@
 //! heading may run over two lines, be the last line of a page, and be misread in places. Where it
 //! cannot be read at all, its table's header tells that a section begins.
 
+use std::collections::BTreeMap;
+
 use super::fields;
 use super::strip::{Piece, Strip, rows};
 use super::tables;
@@ -366,14 +368,23 @@ fn joined(sections: Vec<Section>) -> Vec<Section> {
 /// All titles and headings from top to bottom.
 fn marks(strip: &Strip) -> Vec<Found> {
     let rows = rows(&strip.pieces);
-    let mut lefts: Vec<f32> = strip.pieces.iter().map(|piece| piece.at.left).collect();
-    lefts.sort_by(f32::total_cmp);
-    let margin = lefts.get(lefts.len() / 20).copied().unwrap_or(0.0);
+    // Of each page by itself: another one may lie further to the left on the glass.
+    let mut lefts: BTreeMap<usize, Vec<f32>> = BTreeMap::new();
+    for piece in &strip.pieces {
+        lefts.entry(piece.page).or_default().push(piece.at.left);
+    }
+    for lefts in lefts.values_mut() {
+        lefts.sort_by(f32::total_cmp);
+    }
+    let margin = |row: &[&Piece]| {
+        let lefts = row.first().and_then(|piece| lefts.get(&piece.page));
+        lefts.and_then(|lefts| lefts.get(lefts.len() / 20).copied()).unwrap_or(0.0)
+    };
     let mut marks = Vec::new();
     let mut index = 0;
     while let Some(row) = rows.get(index) {
         let below = rows.get(index + 1).map(Vec::as_slice);
-        match mark_of(row, below, margin) {
+        match mark_of(row, below, margin(row)) {
             Some((mark, used)) => {
                 let last = rows.get(index + used - 1).unwrap_or(row);
                 let y = |row: &[&Piece]| row.iter().map(|p| p.y()).sum::<f32>() / row.len() as f32;
@@ -504,6 +515,7 @@ fn best_heading(alike: impl Fn(&[&str]) -> f32) -> Option<(Kind, f32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::fixture::{page, strip};
 
     fn kind(text: &str) -> Option<Kind> {
         heading_of(without_number(text)).map(|(kind, _)| kind)
@@ -525,6 +537,15 @@ mod tests {
     fn headings_are_found_with_misread_letters() {
         assert_eq!(kind("2.5 Lịch sừ nợ xâu tin dụnq trong O5 năm gẩn nhât"), Some(Kind::BadDebt));
         assert_eq!(kind("1. THÔNG TlN CHUNG VỂ KHACH HÀNG"), Some(Kind::Customer));
+    }
+
+    #[test]
+    fn heading_of_a_page_that_lies_further_to_the_right_is_one() {
+        let heading = "2.4. Diễn biến dư nợ 12 tháng gần nhất";
+        let left: Vec<_> = (0..30).map(|n| ("một", 40.0, 100.0 + 40.0 * n as f32)).collect();
+        let right = [(heading, 180.0, 100.0), ("hai", 180.0, 140.0), ("ba", 180.0, 180.0)];
+        let strip = Strip::of(&[page(0, &right), page(1, &left)]);
+        assert!(marks(&strip).iter().any(|found| found.mark == Mark::Heading(Kind::Months)));
     }
 
     #[test]
@@ -566,7 +587,7 @@ mod tests {
     #[test]
     fn signers_are_told_from_a_branch_that_is_nearly_called_so() {
         let signs = |text| {
-            let strip = crate::report::fixture::strip(&[(text, 60.0, 300.0)]);
+            let strip = strip(&[(text, 60.0, 300.0)]);
             marks(&strip).len()
         };
         for office in ["GIÁM ĐỐC", "Nguời lập", "TRƯỞNG PHÒNG", "Người duyêt"] {
@@ -578,8 +599,7 @@ mod tests {
     #[test]
     fn heading_in_a_crooked_row_is_told_by_its_number() {
         let row = |text| {
-            let strip =
-                crate::report::fixture::strip(&[(text, 60.0, 300.0), ("Tổng cộng", 700.0, 302.0)]);
+            let strip = strip(&[(text, 60.0, 300.0), ("Tổng cộng", 700.0, 302.0)]);
             marks(&strip).len()
         };
         assert_eq!(row("2.4. Diễn biến dư nợ 12 tháng gần nhất"), 1);
@@ -589,7 +609,7 @@ mod tests {
     #[test]
     fn enquiry_is_found_where_the_title_was_overlooked() {
         let kinds = |lines: &[(&str, f32, f32)]| -> Vec<Kind> {
-            let strip = crate::report::fixture::strip(lines);
+            let strip = strip(lines);
             reports(&strip).into_iter().flatten().map(|section| section.kind).collect()
         };
         let asked = ("Đơn vị tra cứu:", 60.0, 200.0);
@@ -609,7 +629,7 @@ mod tests {
         let total = ("Tổng dư nợ", 700.0, 200.0);
         let month = [("02/2026", 100.0, 230.0), ("12", 300.0, 230.0), ("5", 500.0, 230.0)];
         let found = |lines: &[(&str, f32, f32)]| -> Vec<(Kind, usize)> {
-            let strip = crate::report::fixture::strip(lines);
+            let strip = strip(lines);
             let sections = reports(&strip).into_iter().flatten();
             sections.map(|section| (section.kind, section.strip.pieces.len())).collect()
         };
