@@ -64,8 +64,7 @@ part "format" cargo fmt --all --check
 part "clippy" cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 part "clippy, of a board's program" cargo clippy --locked -- -D warnings
 part "generator and training" python_tests
-# They wait for scanners and brokers for most of their time.
-part "engine and program" env RUST_TEST_THREADS=6 cargo test --locked --workspace --all-features
+part "engine and program" cargo test --locked --workspace --all-features
 part "where values are lost" errors_tests
 # The daemon's tests wait for most of their time, so the others run beside them.
 daemon_log=.cache/daemon.log
