@@ -63,7 +63,7 @@ const MARGIN: f32 = 0.15;
 
 /// A dash is this long, in em, at least so much longer than high, and so far from its line's end.
 const DASH: std::ops::Range<f32> = 0.15..0.8;
-const THIN: f32 = 0.6;
+const THIN: f32 = 0.7;
 const GAP: std::ops::Range<f32> = -0.1..0.7;
 
 /// A dash stands this far below the middle of its line's box, in em.
@@ -127,18 +127,25 @@ pub(super) fn add(picture: &Picture, text: Map, rules: &[Rect], boxes: &mut Vec<
     boxes.append(&mut found);
 }
 
-/// Has lines reach over the dashes at their ends, which the network overlooks.
+/// Has lines reach over the dashes at their ends, which the network overlooks: each dash is that of
+/// the line that is nearest.
 fn take_dashes(boxes: &mut [TextBox], dashes: &[Rect]) {
-    for line in boxes.iter_mut().filter(|line| line.length() >= 1.5 * line.height()) {
-        let em = line.height() / EM_PER_BOX;
-        let (left, right) = (line.left(), line.right());
-        for dash in dashes {
-            let gap = (left - dash.right).max(dash.left - right) / em;
+    for dash in dashes {
+        let gap = |line: &TextBox| {
+            let em = line.height() / EM_PER_BOX;
             let off = (dash.centre().y - line.centre_at(dash.centre().x)) / em;
-            if GAP.contains(&gap) && DASH.contains(&(dash.width() / em)) && MIDDLE.contains(&off) {
-                let (from, to) = (dash.left - MARGIN * em, dash.right + MARGIN * em);
-                *line = line.reaching(line.left().min(from), line.right().max(to));
-            }
+            let gap = (line.left() - dash.right).max(dash.left - line.right()) / em;
+            let is_near = GAP.contains(&gap)
+                && DASH.contains(&(dash.width() / em))
+                && MIDDLE.contains(&off)
+                && line.length() >= 1.5 * line.height();
+            is_near.then_some(gap)
+        };
+        let near = boxes.iter_mut().filter_map(|line| Some((gap(line)?, line)));
+        if let Some((_, line)) = near.min_by(|(a, _), (b, _)| a.total_cmp(b)) {
+            let margin = MARGIN * line.height() / EM_PER_BOX;
+            let (from, to) = (dash.left - margin, dash.right + margin);
+            *line = line.reaching(line.left().min(from), line.right().max(to));
         }
     }
 }
@@ -444,6 +451,8 @@ mod tests {
         assert!(left < 9.0 && (right - 150.0).abs() < 0.1, "{left} {right}");
         let (left, right) = reach(Rect::new(155.0, 94.0, 160.0, 96.0));
         assert!((left - 20.0).abs() < 0.1 && right > 161.0, "{left} {right}");
+        // Of a scan of few pixels.
+        assert!(reach(Rect::new(155.0, 94.0, 158.0, 96.0)).1 > 159.0);
         // Further away; on the baseline; as long as a rule.
         for dash in [
             Rect::new(180.0, 94.0, 185.0, 96.0),
@@ -452,6 +461,15 @@ mod tests {
         ] {
             assert!(reach(dash).1 < 150.1, "{dash:?}");
         }
+    }
+
+    #[test]
+    fn a_dash_between_two_lines_is_that_of_the_nearer_one() {
+        let next = TextBox::level(&Rect::new(162.0, 84.5, 290.0, 105.5));
+        let scene = Scene::new().ink(Rect::new(155.0, 94.0, 160.0, 96.0));
+        let boxes = scene.add(&[], vec![line(), next]);
+        assert!((boxes[0].right - 150.0).abs() < 0.1, "{boxes:?}");
+        assert!(boxes[1].left < 154.0, "{boxes:?}");
     }
 
     #[test]

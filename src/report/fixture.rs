@@ -1,7 +1,10 @@
 //! Pages for tests: lines set in a type of 8 units a letter, and rules.
 
-use super::strip::Strip;
+use std::sync::Arc;
+
+use super::strip::{Piece, Strip};
 use crate::geometry::Rect;
+use crate::posteriors::Posteriors;
 use crate::text::{Char, Direction, Line, PageText, Rule};
 
 /// A line of text, 22 px tall, at its left edge and top.
@@ -45,6 +48,22 @@ pub(super) fn ruled(mut page: PageText, columns: &[f32], rows: &[f32]) -> PageTe
 /// The strip of one page.
 pub(super) fn strip(lines: &[(&str, f32, f32)]) -> Strip {
     Strip::of(&[page(0, lines)])
+}
+
+/// A piece that was read as `text` on a picture, of which the reader held `other`, of as many
+/// letters, possible with this chance; a blank there stands for nothing.
+pub(super) fn piece(text: &str, other: &str, chance: f32) -> Piece {
+    let mut posteriors = Posteriors::new(0.0, 8.0);
+    for (read, other) in text.chars().zip(other.chars()) {
+        match read == other {
+            true => posteriors.push([(Some(read), 1.0)]),
+            false => posteriors
+                .push([(Some(read), 1.0 - chance), (Some(other).filter(|c| *c != ' '), chance)]),
+        }
+    }
+    let mut page = page(0, &[(text, 0.0, 100.0)]);
+    page.lines[0].posteriors = Some(Arc::new(posteriors));
+    Strip::of(&[page]).pieces.remove(0)
 }
 
 /// The texts of rows of plain cells.

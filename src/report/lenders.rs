@@ -58,10 +58,15 @@ const KINDS: [&str; 7] =
 /// Whether a line reads like the first one of a lender's name. A letter may be misread in a long
 /// word: "nhánh H…" resembles "NH TNHH".
 pub(super) fn begins(line: &Piece) -> bool {
+    key_begins(&line.key)
+}
+
+/// The same of a line's folded text.
+pub(super) fn key_begins(key: &str) -> bool {
     const LONG: usize = 8;
     KINDS.iter().any(|kind| match kind.len() < LONG {
-        true => line.key.starts_with(kind),
-        false => words::begins_with(&line.key, kind),
+        true => key.starts_with(kind),
+        false => words::begins_with(key, kind),
     })
 }
 
@@ -72,6 +77,11 @@ pub(super) fn value(pieces: &[Piece]) -> Value {
     value.text = without_specks(&value.text);
     if !branch_is_plain(&value.text) {
         value.confidence = value.confidence.min(DOUBTED);
+    }
+    if pieces.iter().any(Piece::is_from_picture)
+        && let Some(whole) = with_dash(&value.text)
+    {
+        value.text = whole;
     }
     value
 }
@@ -85,7 +95,7 @@ fn without_specks(text: &str) -> String {
         .iter()
         .enumerate()
         .map(|(at, c)| match c {
-            '\\' | '~' | '_' | '=' => ' ',
+            '\\' | '~' | '_' | '=' | '·' => ' ',
             '/' if is_letter(at.checked_sub(1)) && is_letter(Some(at + 1)) => ' ',
             '.' if chars.get(at + 1) == Some(&'(') => ' ',
             c => *c,
@@ -97,21 +107,29 @@ fn without_specks(text: &str) -> String {
 /// The confidence at most in a name of which something is missing or too much.
 pub(super) const DOUBTED: f32 = 0.5;
 
-/// Whether a dash stands before a lender's branch, as it does on the form: it is so small that it is
-/// overlooked, or read as another mark. And whether a branch has a name, if it is one: that can
-/// stand in a line that was not taken for the lender's.
-fn branch_is_plain(text: &str) -> bool {
+/// A name with the dash before its branch, as it stands on the form: it is so small that it is
+/// overlooked, above all at the end of a line.
+fn with_dash(text: &str) -> Option<String> {
+    let (lender, branch) = text.split_at_checked(branch_of(text)?)?;
+    lender.trim_end().ends_with(char::is_alphanumeric).then(|| format!("{lender}- {branch}"))
+}
+
+/// Where a lender's branch begins that has a name.
+fn branch_of(text: &str) -> Option<usize> {
     const BRANCHES: [&str; 3] = ["CN ", "PGD ", "Chi nhánh "];
+    let begins = |rest: &str| BRANCHES.iter().any(|branch| rest.starts_with(branch));
+    let words = text.match_indices(' ').map(|(blank, _)| blank + 1);
+    words.into_iter().find(|&word| text.get(word..).is_some_and(begins))
+}
+
+/// Whether a dash stands before a lender's branch, and not another mark. And whether a branch has a
+/// name, if it is one: that can stand in a line that was not taken for the lender's.
+fn branch_is_plain(text: &str) -> bool {
     const NAMELESS: [&str; 4] = ["- CN", "- PGD", "- Chi", "- Chi nhánh"];
     if NAMELESS.iter().any(|end| text.ends_with(end)) {
         return false;
     }
-    let words = text.match_indices(' ').map(|(blank, _)| blank + 1);
-    let branch = words.into_iter().find_map(|word| {
-        let rest = text.get(word..)?;
-        BRANCHES.iter().any(|branch| rest.starts_with(branch)).then(|| text.get(..word))?
-    });
-    match branch {
+    match branch_of(text).and_then(|branch| text.get(..branch)) {
         Some(lender) => lender.trim_end().ends_with('-'),
         None => !text.contains("nhánh"),
     }
@@ -120,11 +138,11 @@ fn branch_is_plain(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture::strip;
+    use crate::report::fixture::{piece, strip};
 
     #[test]
     fn marks_that_no_name_has_are_specks() {
-        let name = "Công ty Tài chính TNHH MTV Mirae Asset.(Việt Nam) - Chi/nhánh Cử\\ Khật";
+        let name = "Công ty Tài chính TNHH MTV Mirae Asset.(Việt Nam) - Chi/nhánh·Cử\\ Khật";
         let clean = "Công ty Tài chính TNHH MTV Mirae Asset (Việt Nam) - Chi nhánh Cử Khật";
         assert_eq!(without_specks(name), clean);
         for kept in ["NH TMCP H.D- CN Ea H'leo", "PGD 24/7", "Ngân hàng & Tài chính (Việt Nam)"]
@@ -144,6 +162,22 @@ mod tests {
         {
             assert!(!is_first(other), "{other}");
         }
+    }
+
+    #[test]
+    fn branch_regains_its_dash_and_is_doubted() {
+        let read = |text| value(&[piece(text, text, 0.0)]);
+        let whole = "Ngân hàng TMCP Nam Á - CN Củ Chi";
+        let value_of = read("Ngân hàng TMCP Nam Á CN Củ Chi");
+        assert_eq!((value_of.text.as_str(), value_of.confidence), (whole, DOUBTED));
+        assert_eq!((read(whole).text.as_str(), read(whole).confidence), (whole, 1.0));
+        for other in ["Ngân hàng TMCP Nam Á : CN Củ Chi", "CN Củ Chi", "Ngân hàng TMCP CN"]
+        {
+            assert_eq!(read(other).text, other);
+        }
+        // What a document says in letters of its own is what is printed.
+        let printed = strip(&[("Ngân hàng TMCP Nam Á CN Củ Chi", 0.0, 0.0)]);
+        assert_eq!(value(&printed.pieces).text, "Ngân hàng TMCP Nam Á CN Củ Chi");
     }
 
     #[test]

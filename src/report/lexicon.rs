@@ -108,6 +108,35 @@ pub(super) fn value(pieces: &[Piece], known: &[&'static str], ends: bool) -> Val
     value
 }
 
+/// The value of pieces that end in one of the known names, but for a mark behind it.
+pub(super) fn ending(pieces: &[Piece], known: &[&str]) -> Value {
+    let mut value = value_of(&pieces.iter().collect::<Vec<_>>());
+    let mut sorted: Vec<&Piece> = pieces.iter().collect();
+    sorted.sort_by(|a, b| a.y().total_cmp(&b.y()));
+    let mut read: Vec<Word> = rows(sorted).into_iter().flatten().flat_map(words_of).collect();
+    if let Some(last) = read.last_mut() {
+        last.drop_marks();
+    }
+    let found = (0..read.len()).find_map(|start| {
+        let (before, name) = read.split_at(start);
+        let said: Vec<String> = name.iter().map(Word::text).collect();
+        Some((before, name, nearest(&said, known, true)?))
+    });
+    if let Some((before, name, known)) = found {
+        match completed(name, known) {
+            Some((text, confidence)) => {
+                let whole = |word: &Word| word.between(word.start, word.dashed);
+                let words = before.iter().map(whole).chain([text]);
+                value.text = words.collect::<Vec<_>>().join(" ");
+                value.confidence =
+                    before.iter().map(Word::confidence).product::<f32>() * confidence;
+            }
+            None => value.confidence = value.confidence.min(UNKNOWN),
+        }
+    }
+    value
+}
+
 /// The known name that the words before a last one of a few letters are, which is none of it.
 fn stray_behind(read: &[Word], known: &[&'static str]) -> Option<&'static str> {
     const FEW: usize = 3;
@@ -164,7 +193,7 @@ fn words_of(piece: &Piece) -> Vec<Word<'_>> {
 }
 
 /// The known name that the first words nearly are, or all of them; none where they are one.
-fn nearest(read: &[String], known: &[&'static str], ends: bool) -> Option<&'static str> {
+fn nearest<'a>(read: &[String], known: &[&'a str], ends: bool) -> Option<&'a str> {
     let edits = |name: &str| -> Option<usize> {
         let known: Vec<&str> = name.split(' ').collect();
         let pairs = || known.iter().zip(read);
@@ -174,13 +203,15 @@ fn nearest(read: &[String], known: &[&'static str], ends: bool) -> Option<&'stat
         fits.then(|| each().sum())
     };
     let found = known.iter().filter_map(|name| Some((edits(name)?, *name)));
-    let found: Vec<(usize, &str)> = found.collect();
+    let found: Vec<(usize, &'a str)> = found.collect();
     let least = found.iter().map(|(edits, _)| *edits).min()?;
     let letters = |name: &str| name.chars().count();
     let longest =
         found.iter().filter(|(edits, _)| *edits == least).max_by_key(|(_, name)| letters(name))?;
-    // A tenth of the letters; more says that it is another lender.
-    (least > 0 && least * 10 <= letters(longest.1)).then_some(longest.1)
+    // A tenth of the letters, or accents alone; more says that it is another lender.
+    let is_near = least * 10 <= letters(longest.1)
+        || words::fold(&read.concat()).starts_with(&words::fold(longest.1));
+    (least > 0 && is_near).then_some(longest.1)
 }
 
 /// The words with the name in place of the first ones, and the confidence in them; none where the
@@ -209,28 +240,9 @@ fn completed(read: &[Word], name: &str) -> Option<(String, f32)> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::posteriors::Posteriors;
-    use crate::report::fixture::{page, strip};
+    use crate::report::fixture::{piece, strip};
     use crate::report::lenders;
-    use crate::report::strip::Strip;
-
-    /// A piece that was read as `text`, of which the reader held `other`, of as many letters,
-    /// possible with this chance.
-    fn piece(text: &str, other: &str, chance: f32) -> Piece {
-        let mut posteriors = Posteriors::new(0.0, 8.0);
-        for (read, other) in text.chars().zip(other.chars()) {
-            match read == other {
-                true => posteriors.push([(Some(read), 1.0)]),
-                false => posteriors.push([(Some(read), 1.0 - chance), (Some(other), chance)]),
-            }
-        }
-        let mut page = page(0, &[(text, 0.0, 100.0)]);
-        page.lines[0].posteriors = Some(Arc::new(posteriors));
-        Strip::of(&[page]).pieces.remove(0)
-    }
 
     fn named(pieces: &[Piece]) -> Value {
         lenders::value(pieces)

@@ -5,6 +5,7 @@
 //! and a page read by its pixels go the same way. It takes values as printed and corrects nothing
 //! by what would be likely.
 
+mod address;
 mod align;
 mod checks;
 pub mod confidence;

@@ -1,5 +1,6 @@
 //! The report's scalars: from the enquiry, the customer, the score and the debt sold to VAMC.
 
+use super::address;
 use super::fields::{self, Field as Found, Wanted, is_grid};
 use super::grid::Grid;
 use super::schema::{Field, Report, Value};
@@ -109,16 +110,21 @@ pub(super) fn customer(strip: &Strip, report: &mut Report) {
     if grid && let Some(grid) = Grid::of(strip, CUSTOMER, 2) {
         for (role, field, shape) in wanted {
             let pieces: Vec<Piece> = grid.lines(role).into_iter().flatten().collect();
-            set(report, field, cell(&pieces, shape));
+            set(report, field, of_customer(&pieces, shape));
         }
         return;
     }
     let found = fields::beside(strip, labelled);
     for (role, field, shape) in wanted {
         if let Some(found) = found.iter().find(|f| f.role == role && !f.value.is_empty()) {
-            set(report, field, cell(&found.value, shape));
+            set(report, field, of_customer(&found.value, shape));
         }
     }
+}
+
+/// A value of the customer's.
+fn of_customer(pieces: &[Piece], shape: Shape) -> Value {
+    if shape == Shape::Words { address::value(pieces) } else { cell(pieces, shape) }
 }
 
 /// Score, rank and the day of both. A legend of all ranks may stand near: its "Hạng" heads a

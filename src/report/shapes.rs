@@ -50,7 +50,7 @@ impl Shaped {
 }
 
 /// The digit that a character resembles, a speck above or below it or none.
-fn look_alike(c: char) -> Option<char> {
+pub(super) fn look_alike(c: char) -> Option<char> {
     match c.nfd().next().unwrap_or(c) {
         'O' | 'o' | 'Q' | 'D' => Some('0'),
         'l' | 'I' | '|' | '!' | '[' | ']' | 'i' => Some('1'),
@@ -294,24 +294,37 @@ fn amount(text: &str) -> Shaped {
 fn identity(text: &str) -> Shaped {
     // Specks before and after it.
     let bare = text.trim_matches(|c: char| !c.is_alphanumeric());
-    let mut folded = text.chars().count() - bare.chars().count();
+    let specks = text.chars().count() - bare.chars().count();
     let text = bare;
-    let parts: Vec<String> = text
-        .split(['/', ',', ';'])
-        .map(|part| {
-            let (fixed, count) = digits_of(&without_blanks(part));
-            folded += count;
-            fixed
-        })
-        .filter(|part| !part.is_empty())
-        .collect();
-    let valid = !parts.is_empty()
-        && parts.iter().all(|part| all_digits(part) && matches!(part.len(), 9 | 12));
-    if valid && !text.contains([',', ';']) {
-        shaped(parts.join(" / "), folded, true)
-    } else {
-        shaped(text.to_owned(), 0, valid)
+    let is_number = |text: &str| all_digits(text) && matches!(text.len(), 9 | 12);
+    let number = |part: &str| {
+        let (fixed, folded) = digits_of(&without_blanks(part));
+        if is_number(&fixed) {
+            return (fixed, folded);
+        }
+        // One with a speck beside it that was read as a sign or two.
+        let (numbers, others): (Vec<&str>, Vec<&str>) =
+            part.split_whitespace().partition(|word| is_number(word));
+        let are_specks = others.iter().all(|word| word.chars().count() <= 2);
+        match numbers[..] {
+            [number] if are_specks => (number.to_owned(), others.len()),
+            _ => (fixed, folded),
+        }
+    };
+    let parted = |strokes: &[char]| {
+        let parts = text.split(strokes).map(number).filter(|(part, _)| !part.is_empty());
+        let (numbers, folded): (Vec<String>, Vec<usize>) = parts.unzip();
+        let all = !numbers.is_empty() && numbers.iter().all(|part| is_number(part));
+        all.then(|| (numbers.join(" / "), folded.iter().sum::<usize>()))
+    };
+    let found = parted(&['/', ',', ';']).or_else(|| parted(&['/', ',', ';', '-', '|']));
+    let Some((numbers, folded)) = found else { return shaped(text.to_owned(), 0, false) };
+    if text.contains([',', ';']) && !text.contains(['/', '-', '|']) {
+        return shaped(text.to_owned(), 0, true);
     }
+    // What stands in place of a stroke, or beside it, was misread.
+    let others = text.chars().filter(|c| matches!(c, ',' | ';' | '-' | '|')).count();
+    shaped(numbers, folded + specks + others, true)
 }
 
 /// Where a date stands in a text that may hold a time too: from and to, in characters.
@@ -330,7 +343,7 @@ pub fn find_date(text: &str) -> Option<(usize, usize)> {
 /// Hours, minutes and seconds and a date in either order, with what parts them.
 fn time(text: &str) -> Shaped {
     let mut folded = 0;
-    let mut words: Vec<&str> = text.split_whitespace().collect();
+    let mut words: Vec<&str> = text.split_whitespace().flat_map(around_dash).collect();
     // A speck between the two that was read as a mark.
     if let [both] = words[..]
         && let Some((clock, date)) = both.split_once([',', '.', ';', '\'', '_'])
@@ -378,14 +391,29 @@ fn time(text: &str) -> Shaped {
         folded += fixed.len() - (to - from);
         fixed = fixed.drain(from..to).collect();
     }
-    // A speck at the end is no dash between two things.
+    // A speck before or after all is no dash between two things.
     while fixed.len() > dates + clocks && fixed.last().is_some_and(|word| is_dash(word)) {
         fixed.pop();
+        folded += 1;
+    }
+    while fixed.len() > dates + clocks && fixed.first().is_some_and(|word| is_dash(word)) {
+        fixed.remove(0);
         folded += 1;
     }
     let dashes = fixed.iter().filter(|word| is_dash(word)).count();
     let valid = dates == 1 && clocks <= 1 && dates + clocks + dashes == fixed.len();
     shaped(fixed.join(" "), folded, valid)
+}
+
+/// A clock and a date with the dash between them, around which the blanks were not read.
+fn around_dash(word: &str) -> Vec<&str> {
+    let is_part = |part: &str| part.is_empty() || is_clock(part) || date_parts(part).is_some();
+    match word.split_once(['-', '–']) {
+        Some((first, second)) if is_part(first) && is_part(second) => {
+            [first, "-", second].into_iter().filter(|part| !part.is_empty()).collect()
+        }
+        _ => vec![word],
+    }
 }
 
 fn is_dash(word: &str) -> bool {
@@ -632,7 +660,12 @@ mod tests {
         let time = ("09:21:51 - 15/10/2022".to_owned(), 1, true);
         assert_eq!(put(Shape::Time, "09:21:51 - 15/10/2022 -"), time);
         assert_eq!(put(Shape::Time, "09:21:51 - - 15/10/2022"), time);
+        assert_eq!(put(Shape::Time, "- 15/10/2022"), ("15/10/2022".to_owned(), 1, true));
         assert_eq!(put(Shape::Time, "07,00:12 16/04/2022").0, "07:00:12 16/04/2022");
+        for narrow in ["09:21-15/10/2022", "09:21- 15/10/2022", "09:21 -15/10/2022"] {
+            assert_eq!(put(Shape::Time, narrow), ("09:21 - 15/10/2022".to_owned(), 0, true));
+        }
+        assert_eq!(put(Shape::Time, "09:21 15-10-2022").0, "09:21 15-10-2022");
         let time = ("09:21:51 - 15/10/2022".to_owned(), 2, true);
         assert_eq!(put(Shape::Time, "0 09:21:51 - 15/10/2022 /\\J"), time);
         assert!(!put(Shape::Time, "09 21 51 15/10/2022").2, "a clock that lost its colons");
@@ -643,6 +676,19 @@ mod tests {
         assert!(put(Shape::Identity, "079129940620 / 107882018").2);
         assert_eq!(put(Shape::Identity, "079129940620/ 107882018").0, "079129940620 / 107882018");
         assert!(!put(Shape::Identity, "12345").2);
+        let two = "079129940620 / 107882018".to_owned();
+        for (read, folded) in [
+            ("079129940620 - 107882018", 1),
+            ("079129940620| 107882018", 1),
+            ("079129940620 /,107882018", 1),
+            ("079129940620 / 107882018 7", 1),
+        ] {
+            assert_eq!(put(Shape::Identity, read), (two.clone(), folded, true), "{read}");
+        }
+        let commas = "079129940620, 107882018";
+        assert_eq!(put(Shape::Identity, commas), (commas.to_owned(), 0, true));
+        assert_eq!(put(Shape::Identity, "07912|940620").0, "079121940620");
+        assert!(!put(Shape::Identity, "07912994062 - 107882018").2);
         assert_eq!(put(Shape::Identity, "958130172899;°"), ("958130172899".to_owned(), 2, true));
     }
 

@@ -9,6 +9,7 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::lenders;
 use super::schema::{Value, pixel_box};
 use super::shapes;
 use super::words;
@@ -574,8 +575,8 @@ fn is_bare_number(text: &str) -> bool {
     !bare.is_empty() && bare.len() <= 3 && bare.chars().all(|c| c.is_ascii_digit())
 }
 
-/// What stands in a page's margin and in no table: an address, the page's number in words, between
-/// dashes or with that of all, and when it was printed.
+/// What stands in a page's margin and in no table: an address, the page's number in words or between
+/// dashes, and when it was printed.
 fn is_in_margin(text: &str, key: &str) -> bool {
     let plain: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     let address = ["http", "https", "www", "file", "aboutblank"];
@@ -587,17 +588,22 @@ fn is_in_margin(text: &str, key: &str) -> bool {
     if dashed.is_some_and(|number| (1..=2).contains(&number.chars().count())) {
         return true;
     }
-    let of_pages = |(page, pages)| is_bare_number(page) && is_bare_number(pages);
-    if plain.split_once('/').is_some_and(of_pages) || key.starts_with("ngayin") {
+    if key.starts_with("ngayin") {
         return true;
     }
     let rest = key.strip_prefix("trang").or_else(|| key.strip_prefix("page"));
     rest.is_some_and(|rest| rest.len() <= 6 && rest.chars().all(|c| c.is_ascii_digit()))
 }
 
+/// A page's number with that of all, or part of a contract's.
+fn is_page_of_pages(text: &str) -> bool {
+    let both = |(page, pages): (&str, &str)| is_bare_number(page) && is_bare_number(pages);
+    text.split_once('/').is_some_and(both)
+}
+
 /// What may stand in a margin, or in a table: numbers, dates, the form's code, the document's title.
 fn is_furniture(text: &str, key: &str) -> bool {
-    if is_in_margin(text, key) || is_bare_number(text) {
+    if is_in_margin(text, key) || is_page_of_pages(text) || is_bare_number(text) {
         return true;
     }
     let digits = key.chars().filter(char::is_ascii_digit).count();
@@ -615,8 +621,8 @@ fn is_furniture(text: &str, key: &str) -> bool {
 
 /// The lines of each page that are furniture, as (page, line).
 ///
-/// Only the outermost rows of a page can be: those within its outer seventh whose every line
-/// looks the part, or stands at the same place on another page too.
+/// Only the outermost rows of a page can be: those in its outer tenth of which one line is in no
+/// table, or of which every line looks the part, or stands at the same place on another page too.
 fn furniture(pages: &[PageText]) -> HashMap<(usize, usize), ()> {
     let mut found = HashMap::new();
     let masked = |line: &Line| -> String {
@@ -664,8 +670,14 @@ fn furniture(pages: &[PageText]) -> HashMap<(usize, usize), ()> {
             };
             // Beside what is in no table stand a clock, a code, or the page's number misread.
             let is_beside = || texts.iter().zip(&keys).any(|(text, key)| is_in_margin(text, key));
-            !(0.075..=0.9).contains(&place)
-                && (is_beside() || lines.len() <= 3 && numbers <= 1 && is_whole())
+            // A contract has a lender and two dates, and its number may look like a page's.
+            let dates = texts.iter().filter(|text| shapes::find_date(text).is_some()).count();
+            let is_numbered = || {
+                texts.iter().any(|text| is_page_of_pages(text))
+                    && !keys.iter().any(|key| lenders::key_begins(key))
+            };
+            let looks_the_part = || is_numbered() || lines.len() <= 3 && numbers <= 1 && is_whole();
+            !(0.075..=0.9).contains(&place) && (is_beside() || dates <= 1 && looks_the_part())
         };
         let top = rows.iter().take(2).take_while(|row| outer(row));
         let bottom = rows.iter().rev().take(2).take_while(|row| outer(row));
@@ -760,8 +772,16 @@ mod tests {
             let sheet = vec![("một", 100.0, 200.0), ("hai", 100.0, 300.0)];
             assert_eq!(said(&strip(&[sheet, margin].concat())), ["một", "hai"]);
         }
-        let row = [("7", 100.0, 1345.0), ("S37", 300.0, 1345.0), ("11/11/2021", 800.0, 1345.0)];
-        assert_eq!(strip(&row).pieces.len(), 3);
+        let (number, signed) = (("12/34", 100.0, 1345.0), ("11/11/2021", 600.0, 1345.0));
+        let (lender, end) = (("Ngân hàng TMCP", 300.0, 1345.0), ("11/11/2022", 800.0, 1345.0));
+        for row in [
+            vec![("7", 100.0, 1345.0), ("S37", 300.0, 1345.0), signed],
+            vec![number, ("nhánh Huế", 300.0, 1345.0), signed, end],
+            vec![number, lender, signed],
+            vec![signed, end],
+        ] {
+            assert_eq!(strip(&row).pieces.len(), row.len(), "{row:?}");
+        }
     }
 
     #[test]

@@ -93,31 +93,9 @@ fn chance(figure: &Figure, text: &str) -> Option<f32> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::posteriors::Posteriors;
-    use crate::report::fixture::page;
-    use crate::report::strip::Strip;
+    use crate::report::fixture::piece;
     use crate::report::tables::cell;
-
-    /// A piece read as `text`; the reader held `other`, of as many letters, possible, a blank
-    /// standing for none.
-    fn piece(text: &str, other: &str, chance: f32) -> Piece {
-        let mut posteriors = Posteriors::new(0.0, 8.0);
-        for (read, other) in text.chars().zip(other.chars()) {
-            match read == other {
-                true => posteriors.push([(Some(read), 1.0)]),
-                false => posteriors.push([
-                    (Some(read), 1.0 - chance),
-                    (Some(other).filter(|c| *c != ' '), chance),
-                ]),
-            }
-        }
-        let mut page = page(0, &[(text, 0.0, 100.0)]);
-        page.lines[0].posteriors = Some(Arc::new(posteriors));
-        Strip::of(&[page]).pieces.remove(0)
-    }
 
     /// The texts of two parts and their total, each read with another reading held possible.
     fn read(figures: [(&str, &str, f32); 3]) -> Vec<(String, f32)> {

@@ -1,0 +1,71 @@
+//! The customer's address. It ends in a province, which is one of a few.
+
+use super::lexicon;
+use super::schema::Value;
+use super::strip::{Piece, value_of};
+
+/// The provinces and cities, those of before July 2025 as well, as they are spelt. "Huế" alone could
+/// be a street's "Huệ".
+const PROVINCES: &str = "An Giang|Bà Rịa - Vũng Tàu|Bắc Giang|Bắc Kạn|Bạc Liêu|Bắc Ninh|Bến Tre|\
+    Bình Định|Bình Dương|Bình Phước|Bình Thuận|Cà Mau|Cần Thơ|Cao Bằng|Đà Nẵng|Đắc Lắc|Đắk Lắk|\
+    Đắk Nông|Điện Biên|Đồng Nai|Đồng Tháp|Gia Lai|Hà Giang|Hà Nam|Hà Nội|Hà Tĩnh|Hải Dương|\
+    Hải Phòng|Hậu Giang|Hồ Chí Minh|Hòa Bình|Hoà Bình|Hưng Yên|Khánh Hòa|Khánh Hoà|Kiên Giang|\
+    Kon Tum|Lai Châu|Lâm Đồng|Lạng Sơn|Lào Cai|Long An|Nam Định|Nghệ An|Ninh Bình|Ninh Thuận|\
+    Phú Thọ|Phú Yên|Quảng Bình|Quảng Nam|Quảng Ngãi|Quảng Ninh|Quảng Trị|Sóc Trăng|Sơn La|Tây Ninh|\
+    Thái Bình|Thái Nguyên|Thanh Hóa|Thanh Hoá|Thành phố Huế|Thừa Thiên Huế|Tiền Giang|TP Huế|\
+    TP. Huế|Tp. Huế|Trà Vinh|Tuyên Quang|Vĩnh Long|Vĩnh Phúc|Yên Bái";
+
+/// The value of an address: as it is printed, its province completed where it is nearly one, and
+/// without the specks that were read as marks in it and behind it.
+pub(super) fn value(pieces: &[Piece]) -> Value {
+    if !pieces.iter().any(Piece::is_from_picture) {
+        return value_of(&pieces.iter().collect::<Vec<_>>());
+    }
+    let capitals = PROVINCES.to_uppercase();
+    let provinces: Vec<&str> = PROVINCES.split('|').chain(capitals.split('|')).collect();
+    let mut value = lexicon::ending(pieces, &provinces);
+    let is_open = value.text.contains('(');
+    let is_mark = |c: char| matches!(c, ',' | ':' | ';' | ' ') || c == ')' && !is_open;
+    value.text = value.text.replace('·', "").trim_end_matches(is_mark).to_owned();
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture::{piece, strip};
+
+    #[test]
+    fn province_that_is_nearly_one_is_completed_where_the_reader_saw_it() {
+        for (read, known) in [
+            ("Ấp 3, Xã Ea Kao, Đà Nẳng", "Ấp 3, Xã Ea Kao, Đà Nẵng"),
+            ("12 Lê Lợi - Tỉnh Thừa Thiên Huể", "12 Lê Lợi - Tỉnh Thừa Thiên Huế"),
+            ("TỔ 7, TP. HỒ CHÌ MINH", "TỔ 7, TP. HỒ CHÍ MINH"),
+        ] {
+            let completed = value(&[piece(read, known, 0.2)]);
+            assert_eq!(completed.text, known);
+            assert!(completed.confidence > 0.9 && completed.confidence < 1.0);
+            let unseen = value(&[piece(read, known, 0.002)]);
+            assert_eq!(unseen.text, read);
+            assert!(unseen.confidence < 0.9);
+        }
+        for kept in ["12 Nguyễn Huệ", "Xã Ea Kao, Gia Lai", "Tổ 5, Hoà Bình"] {
+            assert_eq!(value(&[piece(kept, kept, 0.0)]).text, kept);
+        }
+        assert_eq!(value(&[piece("12 Nguyễn Huệ", "12 Nguyễn Huế", 0.2)]).text, "12 Nguyễn Huệ");
+    }
+
+    #[test]
+    fn specks_in_and_behind_it_are_none_of_it() {
+        for (read, address) in [
+            ("Ấp 3, Lào Cai:", "Ấp 3, Lào Cai"),
+            ("Tỉnh Bình Thuận)", "Tỉnh Bình Thuận"),
+            ("Ấp 3, ·Phường 2", "Ấp 3, Phường 2"),
+            ("Khu A (cũ)", "Khu A (cũ)"),
+        ] {
+            assert_eq!(value(&[piece(read, read, 0.0)]).text, address);
+        }
+        // What a document says in letters of its own is what is printed.
+        assert_eq!(value(&strip(&[("Ấp 3:", 0.0, 0.0)]).pieces).text, "Ấp 3:");
+    }
+}
