@@ -87,8 +87,8 @@ pub struct Reader {
 impl Reader {
     /// Reads a page, whichever way up it lies. The two stages come twice on a page that is turned.
     ///
-    /// Lines are found on `page`, as a heading can be red; they are read on `print`, the same page
-    /// without stamps, where there is one.
+    /// Lines are found on `page`; they are read on `print`, the same page without stamps, where there
+    /// is one, and once more on `page` where that leaves too little of them: a heading can be red.
     pub fn read(
         &self,
         page: &GrayImage,

@@ -595,7 +595,8 @@ fn is_sheet(quad: &[Dot; 4], width: f64, height: f64) -> bool {
 }
 
 /// Whether what lies outside of an edge is darker than the paper inside of it, not only right
-/// beside it: the lower edge of a grey row in a table has paper on both of its sides.
+/// beside it: the edge of a grey row in a table has paper on both of its sides, which is darker on
+/// one of them where the light falls off.
 fn is_beside_table(grey: &GrayImage, edge: &Edge, quad: &[Dot; 4]) -> bool {
     const PLACES: usize = 40;
     /// Distances from the edge, as shares of the picture's longer side.
@@ -617,8 +618,11 @@ fn is_beside_table(grey: &GrayImage, edge: &Edge, quad: &[Dot; 4]) -> bool {
         // The brightest of a few: the others may be print.
         let paper = INSIDE.iter().filter_map(|d| level(along, deep + d * unit)).reduce(f32::max);
         let Some(paper) = paper else { continue };
-        for beyond in OUTSIDE.iter().filter_map(|d| level(along, deep - d * unit)) {
-            bright += usize::from(beyond > paper - 0.7 * MIN_STEP);
+        let outside = || OUTSIDE.iter().filter_map(|d| level(along, deep - d * unit));
+        let Some(beside) = outside().next() else { continue };
+        for beyond in outside() {
+            let is_paper = beyond > beside + 0.7 * MIN_STEP && beyond > (beside + paper) / 2.0;
+            bright += usize::from(is_paper || beyond > paper - 0.7 * MIN_STEP);
             all += 1;
         }
     }
@@ -1029,6 +1033,25 @@ mod tests {
         let blank = DynamicImage::ImageLuma8(GrayImage::from_pixel(800, 1100, Luma([250])));
         let straight = straighten(blank);
         assert!(!straight.cut && straight.skew == 0.0);
+    }
+
+    #[test]
+    fn grey_row_of_a_scan_that_is_darker_at_its_foot_is_no_edge() {
+        // The row lies from 370 down; what is below it is paper, or a table.
+        let picture = |beyond: fn(f32) -> f32| {
+            GrayImage::from_fn(360, 510, |_, y| {
+                Luma([match y {
+                    ..370 => 216,
+                    370..381 => 185,
+                    _ => beyond(y as f32 - 370.0) as u8,
+                }])
+            })
+        };
+        let edge = Edge { side: Side::Bottom, offset: 140.0, slope: 0.0 };
+        let quad = dots([(0.0, 0.0), (360.0, 0.0), (360.0, 370.0), (0.0, 370.0)]);
+        assert!(!is_beside_table(&picture(|down| 213.0 - 0.3 * down), &edge, &quad));
+        assert!(is_beside_table(&picture(|_| 185.0), &edge, &quad));
+        assert!(is_beside_table(&picture(|down| 185.0 + 0.1 * down), &edge, &quad));
     }
 
     #[test]
