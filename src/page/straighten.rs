@@ -551,10 +551,16 @@ fn find_edges(small: &GrayImage) -> Option<[Edge; 4]> {
     Some(edges)
 }
 
-/// Whether the edges are those of a whole sheet of A4.
+/// Whether the edges are those of a whole sheet of A4: that of a shadow does not run as the edge of
+/// the sheet that is opposite to it does.
 fn is_whole(edges: &[Edge; 4], small: &GrayImage) -> bool {
+    const PARALLEL: f64 = 20.0; // degrees, in perspective
     let (width, height) = (f64::from(small.width()), f64::from(small.height()));
-    edges.iter().all(|edge| !edge.is_at_frame())
+    // Seen from their own sides, parallel edges lean to opposite ones.
+    let [left, top, right, bottom] = edges.map(|edge| edge.slope.atan().to_degrees());
+    let are_parallel = (left + right).abs() < PARALLEL && (top + bottom).abs() < PARALLEL;
+    are_parallel
+        && edges.iter().all(|edge| !edge.is_at_frame())
         && corners(edges, width, height)
             .is_some_and(|quad| is_sheet(&quad, width, height) && outline::is_a4(&quad))
 }
@@ -1086,6 +1092,19 @@ mod tests {
             assert!(drawn.rows().next().unwrap().all(|pixel| pixel.0 == [255]));
             assert_eq!(drawn.get_pixel(35, 1000).0, [10]);
         }
+    }
+
+    #[test]
+    fn edges_that_lean_apart_are_none_of_one_sheet() {
+        let small = GrayImage::new(384, 512);
+        let whole = |each: [(f64, f64); 4]| {
+            let edge = |at: usize| Edge { side: SIDES[at], offset: each[at].0, slope: each[at].1 };
+            is_whole(&[0, 1, 2, 3].map(edge), &small)
+        };
+        assert!(whole([(40.0, 0.0), (41.0, 0.0), (40.0, 0.0), (41.0, 0.0)]));
+        // A shadow's edge above, which makes another sheet of A4 of what lies below it.
+        let lean = 12.0f64.to_radians().tan();
+        assert!(!whole([(40.0, -0.02), (188.0, lean), (40.0, 0.02), (20.0, lean)]));
     }
 
     #[test]
