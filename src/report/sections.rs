@@ -416,7 +416,11 @@ fn mark_of(row: &[&Piece], below: Option<&[&Piece]>, margin: f32) -> Option<(Mar
     if is_sentence(&key) {
         return None;
     }
-    let alone = heading_of(&text).or_else(|| numbered_heading(row));
+    let alone = match is_torn(row) {
+        true => None,
+        false => heading_of(&text),
+    };
+    let alone = alone.or_else(|| numbered_heading(row));
     // A wrapped heading: the next line stands right below, has nothing beside it, and the two
     // together resemble a wording no less than the first alone.
     let wrapped = below.and_then(|below| {
@@ -445,15 +449,27 @@ fn mark_of(row: &[&Piece], below: Option<&[&Piece]>, margin: f32) -> Option<(Mar
 
 /// The row's words, without a unit at its right end or a stray mark.
 fn heading_text(row: &[&Piece]) -> Option<(String, String)> {
-    let kept: Vec<&str> = row
-        .iter()
-        .enumerate()
-        .filter(|(i, piece)| *i == 0 || !(is_unit(&piece.key) || piece.key.chars().count() <= 2))
-        .map(|(_, piece)| piece.text.as_str())
-        .collect();
+    let kept: Vec<&str> = parts_of_heading(row).map(|piece| piece.text.as_str()).collect();
     let text = without_number(&kept.join(" ")).to_owned();
     let key = words::fold(&text);
     (key.chars().count() >= 8).then_some((text, key))
+}
+
+fn parts_of_heading<'a>(row: &'a [&'a Piece]) -> impl Iterator<Item = &'a Piece> {
+    let is_beside = |piece: &Piece| is_unit(&piece.key) || piece.key.chars().count() <= 2;
+    let kept = row.iter().enumerate().filter(move |(i, piece)| *i == 0 || !is_beside(piece));
+    kept.map(|(_, piece)| *piece)
+}
+
+/// Whether a row's words stand as far apart as those of two columns: the lender "Sài Gòn / Thương
+/// Tín" beside the debt "xấu / khác" is no "Thông tin khác".
+fn is_torn(row: &[&Piece]) -> bool {
+    const APART: f32 = 3.0; // em
+    let parts: Vec<&Piece> = parts_of_heading(row).collect();
+    parts.windows(2).any(|pair| {
+        let [left, right] = pair else { return false };
+        right.at.left - left.at.right > APART * left.em()
+    })
 }
 
 /// The text after "2.1.", "2.2 ", "IV." and the like.
@@ -474,7 +490,7 @@ pub(super) fn is_unit(key: &str) -> bool {
 }
 
 /// A sentence that stands in place of a table looks like the heading above it.
-fn is_sentence(key: &str) -> bool {
+pub(super) fn is_sentence(key: &str) -> bool {
     ["khongco", "khachhangkhong", "khachhanghien", "khachhangchua", "hienkhong"]
         .iter()
         .any(|start| words::begins_with(key, start))
@@ -564,6 +580,17 @@ mod tests {
         assert_eq!(kind("3.2 Thông tin về hợp đồng tín dụng"), Some(Kind::Contracts));
         assert_eq!(kind("4. THÔNG TIN ĐIỂM TÍN DỤNG"), Some(Kind::Score));
         assert_eq!(kind("3. THÔNG TIN KHÁC VỀ QUAN HỆ TÍN DỤNG"), Some(Kind::Other));
+    }
+
+    #[test]
+    fn words_of_two_columns_are_no_heading() {
+        let headings = |row: &[(&str, f32, f32)]| {
+            let page = [&[("Ngân hàng TMCP Sài Gòn", 60.0, 100.0)], row].concat();
+            outline(&strip(&page)).headings
+        };
+        assert_eq!(headings(&[("Thương Tín -", 60.0, 122.0), ("khác", 300.0, 122.0)]), []);
+        let parted = [("THÔNG TIN", 60.0, 160.0), ("KHÁC", 140.0, 160.0)];
+        assert_eq!(headings(&parted), [Kind::Other]);
     }
 
     #[test]
