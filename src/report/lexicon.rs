@@ -74,13 +74,18 @@ impl Word<'_> {
     }
 }
 
+/// The value of pieces as they were read, and its words.
+fn read_of(pieces: &[Piece]) -> (Value, Vec<Word<'_>>) {
+    let mut sorted: Vec<&Piece> = pieces.iter().collect();
+    sorted.sort_by(|a, b| a.y().total_cmp(&b.y()));
+    let value = value_of(&sorted);
+    (value, rows(sorted).into_iter().flatten().flat_map(words_of).collect())
+}
+
 /// The value of pieces that begin with one of the known names; with `ends`, nothing follows it but
 /// a mark, and a dash may stand before it.
 pub(super) fn value(pieces: &[Piece], known: &[&'static str], ends: bool) -> Value {
-    let mut sorted: Vec<&Piece> = pieces.iter().collect();
-    sorted.sort_by(|a, b| a.y().total_cmp(&b.y()));
-    let mut value = value_of(&sorted);
-    let mut read: Vec<Word> = rows(sorted).into_iter().flatten().flat_map(words_of).collect();
+    let (mut value, mut read) = read_of(pieces);
     if ends {
         let is_mark = |word: &Word| !word.text().contains(char::is_alphanumeric);
         while read.first().is_some_and(is_mark) {
@@ -110,14 +115,12 @@ pub(super) fn value(pieces: &[Piece], known: &[&'static str], ends: bool) -> Val
 
 /// The value of pieces that end in one of the known names, but for a mark behind it.
 pub(super) fn ending(pieces: &[Piece], known: &[&str]) -> Value {
-    let mut value = value_of(&pieces.iter().collect::<Vec<_>>());
-    let mut sorted: Vec<&Piece> = pieces.iter().collect();
-    sorted.sort_by(|a, b| a.y().total_cmp(&b.y()));
-    let mut read: Vec<Word> = rows(sorted).into_iter().flatten().flat_map(words_of).collect();
+    let (mut value, mut read) = read_of(pieces);
     if let Some(last) = read.last_mut() {
         last.drop_marks();
     }
-    let found = (0..read.len()).find_map(|start| {
+    let longest = known.iter().map(|name| name.split(' ').count()).max().unwrap_or(0);
+    let found = (read.len().saturating_sub(longest)..read.len()).find_map(|start| {
         let (before, name) = read.split_at(start);
         let said: Vec<String> = name.iter().map(Word::text).collect();
         Some((before, name, nearest(&said, known, true)?))
