@@ -1,8 +1,10 @@
 //! The customer's address. It ends in a province, which is one of a few.
 
+use super::lenders::DOUBTED;
 use super::lexicon;
 use super::schema::Value;
 use super::strip::{Piece, value_of};
+use super::words;
 
 /// The provinces and cities, those of before July 2025 as well, as they are spelt. "Huế" alone could
 /// be a street's "Huệ".
@@ -27,6 +29,9 @@ pub(super) fn value(pieces: &[Piece]) -> Value {
     let is_open = value.text.contains('(');
     let is_mark = |c: char| matches!(c, ',' | ':' | ';' | ' ') || c == ')' && !is_open;
     value.text = value.text.replace('·', "").trim_end_matches(is_mark).to_owned();
+    if words::lacks_a_vowel(&value.text) {
+        value.confidence = value.confidence.min(DOUBTED);
+    }
     value
 }
 

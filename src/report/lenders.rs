@@ -78,10 +78,11 @@ pub(super) fn value(pieces: &[Piece]) -> Value {
     if !branch_is_plain(&value.text) {
         value.confidence = value.confidence.min(DOUBTED);
     }
-    if pieces.iter().any(Piece::is_from_picture)
-        && let Some(whole) = with_dash(&value.text)
-    {
-        value.text = whole;
+    if pieces.iter().any(Piece::is_from_picture) {
+        if words::lacks_a_vowel(&value.text) {
+            value.confidence = value.confidence.min(DOUBTED);
+        }
+        value.text = with_dash(&value.text).unwrap_or(value.text);
     }
     value
 }
@@ -149,6 +150,13 @@ mod tests {
         {
             assert_eq!(without_specks(kept), kept);
         }
+    }
+
+    #[test]
+    fn name_with_a_word_that_is_none_is_doubted() {
+        let confidence = |name| value(&[piece(name, name, 0.0)]).confidence;
+        assert!(confidence("Ngân hàng TMCP Lnh- CN Huế") <= DOUBTED);
+        assert!(confidence("Ngân hàng TMCP Lính- CN Huế") > 0.9);
     }
 
     #[test]
