@@ -29,6 +29,9 @@ pub struct Line {
     pub chars: Vec<Char>,
     /// What else they could be; none for a text layer.
     pub posteriors: Option<Arc<Posteriors>>,
+    /// Pixels that it falls for each one to the right; none where it is too short to tell, and for a
+    /// text layer.
+    pub slope: Option<f32>,
 }
 
 impl Line {
@@ -59,6 +62,15 @@ pub struct Rule {
     pub direction: Direction,
     /// What it covers.
     pub rect: Rect,
+    /// Pixels by which its right end lies lower than its left one; 0 of an upright one.
+    pub fall: f32,
+}
+
+impl Rule {
+    /// A straight one.
+    pub const fn level(direction: Direction, rect: Rect) -> Self {
+        Self { direction, rect, fall: 0.0 }
+    }
 }
 
 /// A page as read.

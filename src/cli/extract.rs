@@ -230,6 +230,7 @@ mod tests {
                 .map(|value| Char { value, left, right: left, confidence: 1.0 })
                 .collect(),
             posteriors: None,
+            slope: None,
         };
         let lines = vec![line("c", 10.0, 40.0), line("b", 90.0, 19.0), line("a", 10.0, 21.0)];
         let page = PageText { lines, ..PageText::default() };

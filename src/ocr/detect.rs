@@ -4,6 +4,8 @@
 //! ends, so that neighbours do not touch. Connected pixels make a core; its centre line, straight
 //! or gently curved, and its height give back the line's full box.
 
+use std::ops::Range;
+
 use cic_kernels::Scale;
 use image::GrayImage;
 use rayon::prelude::*;
@@ -290,13 +292,12 @@ pub fn find(text: Map, horizontal: Map, vertical: Map, scale: (f32, f32)) -> Det
     let cores = with_settled_heights(cores);
     let slope = page_slope(&cores);
     let boxes = cores.iter().map(|core| core.grown(slope, scale)).collect();
-    let place = |rect: &Rect| {
-        let (x, y) = scale;
-        Rect::new(rect.left * x, rect.top * y, rect.right * x, rect.bottom * y)
+    let place = |rule: &Rule| {
+        let ((x, y), rect) = (scale, rule.rect);
+        let rect = Rect::new(rect.left * x, rect.top * y, rect.right * x, rect.bottom * y);
+        Rule { rect, fall: rule.fall * y, ..*rule }
     };
-    let directed = |direction| move |rect: &Rect| Rule { direction, rect: place(rect) };
-    let rules = horizontal.iter().map(directed(Direction::Horizontal));
-    let rules = rules.chain(vertical.iter().map(directed(Direction::Vertical))).collect();
+    let rules = horizontal.iter().chain(&vertical).map(place).collect();
     Detection { boxes, rules, sideways: false }
 }
 
@@ -329,6 +330,24 @@ impl Component {
 
     fn mass(&self) -> f32 {
         self.pixels.iter().map(|pixel| pixel.probability).sum()
+    }
+
+    /// Mean y of the pixels at its left end, and at its right one.
+    fn ends(&self) -> (f32, f32) {
+        /// So many columns are an end.
+        const END: usize = 4;
+        let mean = |columns: Range<usize>| {
+            let (mut sum, mut count) = (0.0, 0.0);
+            for pixel in self.pixels.iter().filter(|pixel| columns.contains(&pixel.x)) {
+                sum += pixel.y as f32 + 0.5;
+                count += 1.0;
+            }
+            sum / count
+        };
+        (
+            mean(self.left..self.left + END),
+            mean((self.right + 1).saturating_sub(END)..self.right + 1),
+        )
     }
 
     /// Probability and its moment about y = 0, column by column.
@@ -439,11 +458,12 @@ impl Columns {
 }
 
 /// A component, cut where it runs through a vertical rule: a line never leaves its cell.
-fn split(component: &Component, vertical: &[Rect]) -> Vec<Columns> {
+fn split(component: &Component, vertical: &[Rule]) -> Vec<Columns> {
     let bounds = component.bounds();
     let height = bounds.height().min(component.mass() / bounds.width().max(1.0));
     let mut cuts: Vec<&Rect> = vertical
         .iter()
+        .map(|rule| &rule.rect)
         .filter(|rule| {
             let x = rule.centre().x;
             let inside = bounds.left + height / 2.0 < x && x < bounds.right - height / 2.0;
@@ -633,30 +653,34 @@ fn page_slope(cores: &[Core]) -> f32 {
 }
 
 /// Rules of a map, in map pixels, joined over small gaps.
-fn rules(map: Map, direction: Direction) -> Vec<Rect> {
-    // Worked out lying; a vertical rule is laid down and stood up again.
-    let mut pieces: Vec<Rect> = components(map)
+fn rules(map: Map, direction: Direction) -> Vec<Rule> {
+    // Worked out lying, by their extent and the heights of both ends; a vertical rule is laid down
+    // and stood up again.
+    let mut pieces: Vec<(Rect, (f32, f32))> = components(map)
         .iter()
-        .map(|component| laid(&component.bounds(), direction))
-        .filter(|piece| piece.width() >= piece.height())
+        .map(|component| (laid(&component.bounds(), direction), component.ends()))
+        .filter(|(piece, _)| piece.width() >= piece.height())
         .collect();
-    pieces.sort_by(|a, b| a.left.total_cmp(&b.left));
-    let mut joined: Vec<Rect> = Vec::new();
-    for piece in pieces {
-        let continues = |rule: &&mut Rect| {
+    pieces.sort_by(|(a, _), (b, _)| a.left.total_cmp(&b.left));
+    let mut joined: Vec<(Rect, (f32, f32))> = Vec::new();
+    for (piece, ends) in pieces {
+        let continues = |(rule, _): &&mut (Rect, _)| {
             piece.left - rule.right <= RULE_GAP
                 && piece.right > rule.right
                 && piece.overlap_y(rule) > 0.0
         };
         match joined.iter_mut().rev().find(continues) {
-            Some(rule) => *rule = rule.union(&piece),
-            None => joined.push(piece),
+            Some((rule, (_, end))) => (*rule, *end) = (rule.union(&piece), ends.1),
+            None => joined.push((piece, ends)),
         }
     }
     joined
         .iter()
-        .filter(|rule| rule.width() >= SHORTEST_RULE && rule.width() >= 3.0 * rule.height())
-        .map(|rule| laid(rule, direction))
+        .filter(|(rule, _)| rule.width() >= SHORTEST_RULE && rule.width() >= 3.0 * rule.height())
+        .map(|(rule, (start, end))| match direction {
+            Direction::Horizontal => Rule { direction, rect: *rule, fall: end - start },
+            Direction::Vertical => Rule::level(direction, laid(rule, direction)),
+        })
         .collect()
 }
 
@@ -820,6 +844,18 @@ mod tests {
         let horizontal = [Rect::new(20.0, 40.0, 220.0, 46.0), Rect::new(280.0, 42.0, 380.0, 46.0)];
         assert_eq!(of(Direction::Horizontal), horizontal);
         assert_eq!(of(Direction::Vertical), [Rect::new(20.0, 40.0, 24.0, 200.0)]);
+    }
+
+    #[test]
+    fn rule_tells_how_much_it_falls() {
+        let mut maps = Drawn::new();
+        let along = |x: f32| 30.0 + 0.04 * x;
+        maps.fill(1, |x, y| (20.0..180.0).contains(&x) && (y - along(x)).abs() < 1.5);
+        maps.rect(2, 10.0, 20.0, 12.0, 100.0);
+        let falls: Vec<f32> = maps.find().rules.iter().map(|rule| rule.fall).collect();
+        let [slanting, upright] = falls[..] else { panic!("two rules: {falls:?}") };
+        assert!(close(slanting, 2.0 * 0.04 * 160.0, 1.5), "{slanting}");
+        assert_eq!(upright, 0.0);
     }
 
     #[test]

@@ -53,6 +53,9 @@ const MOST_LOOKS: usize = 64;
 const HEADING: f32 = 4.0;
 const ASKEW: f32 = 0.0175;
 
+/// Lines this many times as wide as high have a slope of their own.
+const TELLING: f32 = 2.5;
+
 /// Lines that are print without a doubt read better than this.
 const PLAIN: f32 = 0.9;
 
@@ -310,7 +313,8 @@ fn lines(boxes: &[TextBox], texts: Vec<LineText>, print: f32, is_faded: bool) ->
         .map(|(line, mut text)| {
             let rect = cut_faint_ends(&mut text, line.rect(), least);
             let posteriors = Some(Arc::new(text.posteriors));
-            Line { rect, chars: text.chars, posteriors }
+            let slope = (line.length() >= TELLING * line.height()).then(|| slope(line));
+            Line { rect, chars: text.chars, posteriors, slope }
         })
         .collect()
 }

@@ -248,7 +248,7 @@ impl Collector {
         }
         let direction =
             if rect.width() >= rect.height() { Direction::Horizontal } else { Direction::Vertical };
-        self.rules.push(Rule { direction, rect });
+        self.rules.push(Rule::level(direction, rect));
     }
 
     fn stroke(
@@ -639,7 +639,7 @@ impl Builder {
         sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
         let (em, baseline) = *sorted.get(sorted.len() / 2)?;
         let rect = Rect::new(first.left, baseline - 1.1 * em, last.right, baseline + 0.3 * em);
-        Some(Line { rect, chars, posteriors: None })
+        Some(Line { rect, chars, posteriors: None, slope: None })
     }
 }
 
@@ -652,6 +652,7 @@ fn checkbox_line(square: Rect, ticked: bool) -> Line {
         rect,
         chars: vec![Char { value, left: square.left, right: square.right, confidence: 1.0 }],
         posteriors: None,
+        slope: None,
     }
 }
 

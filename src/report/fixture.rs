@@ -18,7 +18,7 @@ pub(super) fn line(text: &str, left: f32, top: f32) -> Line {
         })
         .collect();
     let right = left + 8.0 * chars.len() as f32;
-    Line { rect: Rect::new(left, top, right, top + 22.0), chars, posteriors: None }
+    Line { rect: Rect::new(left, top, right, top + 22.0), chars, posteriors: None, slope: None }
 }
 
 /// A page of 1000 by 1400 px.
@@ -34,14 +34,15 @@ pub(super) fn ruled(mut page: PageText, columns: &[f32], rows: &[f32]) -> PageTe
         (first, edges.last().copied().unwrap_or(first))
     };
     let ((left, right), (top, bottom)) = (ends(columns), ends(rows));
-    page.rules.extend(rows.iter().map(|&y| Rule {
-        direction: Direction::Horizontal,
-        rect: Rect::new(left, y - 1.0, right, y + 1.0),
-    }));
-    page.rules.extend(columns.iter().map(|&x| Rule {
-        direction: Direction::Vertical,
-        rect: Rect::new(x - 1.0, top, x + 1.0, bottom),
-    }));
+    page.rules
+        .extend(rows.iter().map(|&y| {
+            Rule::level(Direction::Horizontal, Rect::new(left, y - 1.0, right, y + 1.0))
+        }));
+    page.rules.extend(
+        columns
+            .iter()
+            .map(|&x| Rule::level(Direction::Vertical, Rect::new(x - 1.0, top, x + 1.0, bottom))),
+    );
     page
 }
 

@@ -527,9 +527,8 @@ mod tests {
             ("6,273", 880.0, 190.0),
         ];
         let mut page = page(0, &[&HEADER[..], &body].concat());
-        page.rules.extend([(20.0, 480.0), (600.0, 650.0)].map(|(left, right)| Rule {
-            direction: Direction::Horizontal,
-            rect: Rect::new(left, 152.0, right, 155.0),
+        page.rules.extend([(20.0, 480.0), (600.0, 650.0)].map(|(left, right)| {
+            Rule::level(Direction::Horizontal, Rect::new(left, 152.0, right, 155.0))
         }));
         let rows = loans(&Strip::of(&[page]));
         let debts = "Dư nợ cho vay ngắn hạn=113,461; Dư nợ cần chú ý=113,461";

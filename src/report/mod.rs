@@ -2,11 +2,13 @@
 //! fields by labels, then the cross-checks that the paper allows and a confidence for each value.
 //!
 //! Pure logic over [`crate::text::PageText`]: it sees no picture, so a page read by its text layer
-//! and a page read by its pixels go the same way. It takes values as printed and corrects nothing
-//! by what would be likely.
+//! and a page read by its pixels go the same way. It takes values as printed. What the reader held
+//! possible beside what it read, and what the form itself settles, can put a misread one right; what
+//! would only be likely cannot (`docs/decisions/0025-only-what-can-be.md`).
 
 mod address;
 mod align;
+mod bend;
 mod checks;
 pub mod confidence;
 mod fields;

@@ -9,6 +9,7 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::bend::Bend;
 use super::lenders;
 use super::schema::{Value, pixel_box};
 use super::shapes;
@@ -172,16 +173,32 @@ pub(super) struct Frame {
     dy: f32,
     top: f32,
     bottom: f32,
+    /// Where its sheet does not lie flat.
+    bend: Option<Bend>,
 }
 
 impl Frame {
+    /// Where a line of text in a rectangle of the page is on the strip, laid level.
     fn onto(&self, rect: &Rect) -> Rect {
+        self.moved(rect, |y| self.falls(rect, y).mean)
+    }
+
+    /// The same of a rule.
+    fn rule_onto(&self, rect: &Rect) -> Rect {
+        self.moved(rect, |y| self.falls(rect, y).middle())
+    }
+
+    fn moved(&self, rect: &Rect, fall: impl Fn(f32) -> f32) -> Rect {
         Rect::new(
             rect.left * self.scale + self.dx,
-            rect.top * self.scale + self.dy,
+            (rect.top - fall(rect.top)) * self.scale + self.dy,
             rect.right * self.scale + self.dx,
-            rect.bottom * self.scale + self.dy,
+            (rect.bottom - fall(rect.bottom)) * self.scale + self.dy,
         )
+    }
+
+    fn falls(&self, across: &Rect, y: f32) -> Falls {
+        Falls::of(self.bend.as_ref(), across, y)
     }
 
     /// What of a strip rectangle lies on this page, in the page's pixels.
@@ -189,13 +206,43 @@ impl Frame {
         let top = rect.top.max(self.top);
         let bottom = rect.bottom.min(self.bottom);
         (bottom > top).then(|| {
-            Rect::new(
+            let flat = Rect::new(
                 (rect.left - self.dx) / self.scale,
                 (top - self.dy) / self.scale,
                 (rect.right - self.dx) / self.scale,
                 (bottom - self.dy) / self.scale,
-            )
+            );
+            let top = flat.top + self.falls(&flat, flat.top).least;
+            let bottom = flat.bottom + self.falls(&flat, flat.bottom).most;
+            Rect { top, bottom, ..flat }
         })
+    }
+}
+
+/// How many pixels lower than on a flat sheet something lies as far as it reaches.
+struct Falls {
+    least: f32,
+    mean: f32,
+    most: f32,
+}
+
+impl Falls {
+    /// Those at a height, between the sides of a rectangle.
+    fn of(bend: Option<&Bend>, across: &Rect, y: f32) -> Self {
+        const PLACES: usize = 8;
+        let Some(bend) = bend else { return Self { least: 0.0, mean: 0.0, most: 0.0 } };
+        let place = |at| across.left + across.width() * (at as f32 + 0.5) / PLACES as f32;
+        let falls: [f32; PLACES] = std::array::from_fn(|at| bend.fall(place(at), y));
+        Self {
+            least: falls.into_iter().fold(f32::MAX, f32::min),
+            mean: falls.iter().sum::<f32>() / PLACES as f32,
+            most: falls.into_iter().fold(f32::MIN, f32::max),
+        }
+    }
+
+    /// Where the middle of what covers all of it lies.
+    fn middle(&self) -> f32 {
+        (self.least + self.most) / 2.0
     }
 }
 
@@ -218,9 +265,10 @@ impl Strip {
                 .map(|(_, line)| line)
                 .filter(|line| !line.chars.is_empty() && line.rect.height() >= 2.0)
                 .collect();
-            let Some(first) = kept.iter().map(|line| line.rect.top).min_by(f32::total_cmp) else {
-                continue;
-            };
+            let bend = Bend::of(page);
+            let flat = |rect: &Rect, y: f32| y - Falls::of(bend.as_ref(), rect, y).mean;
+            let tops = kept.iter().map(|line| flat(&line.rect, line.rect.top));
+            let Some(first) = tops.min_by(f32::total_cmp) else { continue };
             let mut scale = WIDTH / (page.width.max(1) as f32);
             let mut dx = 0.0;
             if let (Some((to_left, to_right)), Some(Some((left, right)))) =
@@ -229,10 +277,11 @@ impl Strip {
                 scale *= (to_right - to_left) / (right - left);
                 dx = to_left - left / (WIDTH / page.width.max(1) as f32) * scale;
             }
-            let last = kept.iter().map(|line| line.rect.bottom).fold(first, f32::max);
+            let bottoms = kept.iter().map(|line| flat(&line.rect, line.rect.bottom));
+            let last = bottoms.fold(first, f32::max);
             let dy = end - first * scale;
             let bottom = last * scale + dy;
-            let frame = Frame { page: page.page, scale, dx, dy, top: end, bottom };
+            let frame = Frame { page: page.page, scale, dx, dy, top: end, bottom, bend };
             if end > 0.0 {
                 strip.seams.push(end);
             }
@@ -261,7 +310,7 @@ impl Strip {
             }
         }
         for rule in &page.rules {
-            let at = frame.onto(&rule.rect);
+            let at = frame.rule_onto(&rule.rect);
             let middle = at.centre();
             match rule.direction {
                 Direction::Horizontal => {
@@ -714,7 +763,7 @@ mod tests {
             let mut sheet =
                 page(0, &[("Thông tin quan hệ tín", 100.0, 100.0), ("dụng", 100.0, 122.0)]);
             let rect = Rect::new(100.0, 121.0, 100.0 + width, 123.0);
-            sheet.rules.push(Rule { direction: Direction::Horizontal, rect });
+            sheet.rules.push(Rule::level(Direction::Horizontal, rect));
             Strip::of(&[sheet]).rules_between(116.0, 11.0, 33.0)
         };
         assert_eq!((rules_under(24.0), rules_under(200.0)), (0, 1));
@@ -728,7 +777,7 @@ mod tests {
             for (page, ends) in pages.iter_mut().zip([whole, ends]) {
                 for (y, (left, right)) in [200.0, 290.0, 330.0].into_iter().zip(ends) {
                     let rect = Rect::new(left, y, right, y + 2.0);
-                    page.rules.push(Rule { direction: Direction::Horizontal, rect });
+                    page.rules.push(Rule::level(Direction::Horizontal, rect));
                 }
             }
             Strip::of(&pages).pieces[1].at.left
@@ -788,7 +837,7 @@ mod tests {
     fn line_across_a_vertical_rule_is_parted_at_the_blank() {
         let mut sheet = page(0, &[("01348002 S11A", 100.0, 200.0)]);
         let rect = Rect::new(167.0, 100.0, 169.0, 300.0);
-        sheet.rules.push(Rule { direction: Direction::Vertical, rect });
+        sheet.rules.push(Rule::level(Direction::Vertical, rect));
         assert_eq!(said(&Strip::of(&[sheet])), ["01348002", "S11A"]);
     }
 
@@ -801,9 +850,8 @@ mod tests {
             for upright in &mut sheet.rules {
                 (upright.rect.top, upright.rect.bottom) = (90.0, 420.0);
             }
-            sheet.rules.extend(spans.iter().map(|&(left, right, y)| Rule {
-                direction: Direction::Horizontal,
-                rect: Rect::new(left, y - 1.0, right, y + 1.0),
+            sheet.rules.extend(spans.iter().map(|&(left, right, y)| {
+                Rule::level(Direction::Horizontal, Rect::new(left, y - 1.0, right, y + 1.0))
             }));
             Strip::of(&[sheet]).across.len()
         };

@@ -1438,9 +1438,8 @@ mod tests {
         let rows = (0..6).flat_map(|i| row(130.0 + 26.0 * i as f32));
         let pieces: Vec<_> = header.into_iter().chain(rows).chain(lines.iter().copied()).collect();
         let mut page = page(0, &pieces);
-        page.rules.extend(rules.iter().map(|&y| Rule {
-            direction: Direction::Horizontal,
-            rect: Rect::new(60.0, y - 1.0, 350.0, y + 1.0),
+        page.rules.extend(rules.iter().map(|&y| {
+            Rule::level(Direction::Horizontal, Rect::new(60.0, y - 1.0, 350.0, y + 1.0))
         }));
         let rows = bad_debts(&Strip::of(&[page]));
         texts(&rows).iter().map(|row| (row[3].to_owned(), row[4].to_owned())).collect()
