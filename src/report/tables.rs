@@ -9,7 +9,7 @@ use super::grid::{self, Grid};
 use super::lenders;
 use super::lexicon;
 use super::schema::{Cell, Value};
-use super::sections::Kind;
+use super::sections::{self, Kind};
 use super::shapes::{self, Shape};
 use super::strip::{Piece, Strip, median, rows, value_of};
 use super::sums::{self, Figure, Sum};
@@ -500,7 +500,7 @@ fn product(pieces: &[Piece]) -> Value {
         (Some(code), lenders::DOUBTED)
     } else if let Some(name) = known_name(&value.text) {
         (Some(name.to_owned()), lenders::DOUBTED)
-    } else if is_broken_code(&value.text) {
+    } else if is_broken_code(&value.text) || words::lacks_a_vowel(&value.text) {
         (None, DOUBTED)
     } else {
         return value;
@@ -898,11 +898,17 @@ pub(super) fn vamc(strip: &Strip) -> Value {
     let sentence: Vec<Piece> = sentence.into_iter().cloned().collect();
     let mut value = lexicon::value(&sentence, NOT_SOLD, true);
     value.text.truncate(sentence_end(&value.text));
-    // Nothing else ends a sentence.
-    if sentence.iter().any(Piece::is_from_picture)
-        && let Some(start) = value.text.strip_suffix([',', ':', ';'])
-    {
-        value.text = format!("{start}.");
+    if sentence.iter().any(Piece::is_from_picture) {
+        // Nothing else ends a sentence.
+        if let Some(start) = value.text.strip_suffix([',', ':', ';']) {
+            value.text = format!("{start}.");
+        }
+        // The end of a heading that was read in two, or what is left of a sentence.
+        if !sections::is_sentence(&words::fold(&value.text)) {
+            let start = value.text.find("Không có").unwrap_or(0);
+            value.text.drain(..start);
+            value.confidence = value.confidence.min(lenders::DOUBTED);
+        }
     }
     value
 }
@@ -1592,9 +1598,17 @@ mod tests {
         for speck in ["Không có. N", "Không có. :"] {
             assert_eq!(vamc(&strip(&[(speck, 60.0, 100.0)])).text, "Không có.");
         }
-        let mut seen = page(0, &[("Không có nợ bán,", 60.0, 100.0)]);
-        seen.lines[0].posteriors = Some(Default::default());
+        let drawn = |lines: &[(&str, f32, f32)]| {
+            let mut page = page(0, lines);
+            page.lines.iter_mut().for_each(|line| line.posteriors = Some(Default::default()));
+            page
+        };
+        let seen = drawn(&[("Không có nợ bán,", 60.0, 100.0)]);
         assert_eq!(vamc(&Strip::of(&[seen])).text, "Không có nợ bán.");
+        for (read, text) in [("VAMC) Không có.", "Không có."), ("cho", "cho"), ("", "")] {
+            let value = vamc(&Strip::of(&[drawn(&[(read, 60.0, 100.0)])]));
+            assert!(value.text == text && value.confidence <= 0.5, "{value:?}");
+        }
         let sold = vamc(&strip(&[
             ("STT", 60.0, 100.0),
             ("Tên TCTD bán nợ", 200.0, 100.0),
