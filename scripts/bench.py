@@ -2,10 +2,10 @@
 """Compares cic-kiosk with Tesseract 5 and RapidOCR on the same page pictures; writes docs/benchmark.md and README's rows.
 
 All read every page in turn, each page in a process of its own with the same number of threads, start and loading of
-models included; then all pages once more in one process, one after the other. A true value counts as held by an engine's
-text when all its words stand in the text of the document: lines of a wrapped value lie apart there. What is exactly right
-in the JSON is measured by `cic-kiosk eval` on the documents themselves. The models' operations are counted, and what this
-machine needs for them at least (bench_floor.py).
+models included; then all pages once more in one process, one after the other, and of cic-kiosk again and again, to see what memory
+that holds. A true value counts as held by an engine's text when all its words stand in the text of the document: lines of a
+wrapped value lie apart there. What is exactly right in the JSON is measured by `cic-kiosk eval` on the documents themselves.
+The models' operations are counted, and what this machine needs for them at least (bench_floor.py).
 
 Needs pdftoppm, Tesseract with Vietnamese, and a Python with what bench-requirements.txt names, for the programs beside
 this one. Itself it takes nothing but Python's own library: what a parent holds in memory counts among its children's.
@@ -16,6 +16,7 @@ import collections
 import json
 import os
 import platform
+import random
 import re
 import shutil
 import statistics
@@ -34,6 +35,9 @@ DPI = 200
 TESSDATA = Path("/usr/share/tesseract-ocr/5/tessdata")
 # What programs of every kind load: Debian's C and C++ runtimes.
 RUNTIMES = re.compile(r"/(ld-linux|libc|libm|libdl|librt|libpthread|libgcc_s|libstdc\+\+|libgomp)[-.]")
+
+# Memory is measured after the first FEW pages and after the last of MANY.
+FEW, MANY = 50, 2000
 
 COLUMNS = ["kind", "engine", "pages", "s/page, median", "s/page, p95", "times Tesseract's speed", "s/page in one process"]
 COLUMNS += ["peak MiB", "MB on disk", "values in the text", "… case, marks, blanks aside", "values right in the JSON"]
@@ -103,6 +107,12 @@ def measured(command, threads):
         return output.read().decode(errors="replace"), seconds, usage.ru_maxrss * 1024
 
 
+def resident(process, of):
+    """MiB of memory that a process holds, `VmRSS`, or has held at most, `VmHWM`."""
+    lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{of}:")) / 1024
+
+
 def printed(*command):
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
@@ -155,6 +165,24 @@ class Kiosk:
         """Milliseconds."""
         answer, _, _ = measured([*self._command("extract"), page.picture], self.options.threads)
         return json.loads(answer)["meta"]["elapsed_ms"]["load"]
+
+    def memory(self, pairs, pages):
+        """MiB that one process holds after the first pages of so many, after the last ones, and at most: documents of all
+        kinds one after the other, in an order by chance."""
+        chance, every = random.Random(1), [document for _, document in pairs]
+        order = [document for _ in range(pages // len(every) + 1) for document in chance.sample(every, len(every))]
+        command = [*self._command("extract"), "--jsonl", *order]
+        read, held = 0, []
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=limited(self.options.threads)) as child:
+            for answer in child.stdout:
+                read += json.loads(answer)["meta"]["pages"]
+                held.append((read, *(resident(child.pid, of) for of in ("VmRSS", "VmHWM"))))
+                if read >= pages:
+                    child.kill()
+                    break
+        first = [now for at, now, _ in held if FEW <= at <= 2 * FEW]
+        last = [now for at, now, _ in held if at >= read - FEW]
+        return statistics.median(first), statistics.median(last), held[-1][2]
 
     def exact(self, pairs):
         """By its own evaluation: kind -> percentage of values that are exactly right, and that of all."""
@@ -382,7 +410,7 @@ def loads_of(loading):
     return "; ".join(each)
 
 
-def report(options, engines, kinds, rows, loading, found, load_average):
+def report(options, engines, kinds, rows, loading, memory, found, load_average):
     """docs/benchmark.md."""
     kiosks = [engine for engine in engines if isinstance(engine, Kiosk)]
     tesseract, rapid = (next(engine for engine in engines if isinstance(engine, kind)) for kind in (Tesseract, RapidOcr))
@@ -406,6 +434,9 @@ def report(options, engines, kinds, rows, loading, found, load_average):
         dpi=DPI,
         comparison=table(COLUMNS, rows, 2),
         loading=loads_of(loading),
+        few=FEW,
+        many=MANY,
+        memory="; ".join(f"{name} {first:.0f}, {last:.0f}, {most:.0f} MiB" for name, (first, last, most) in memory.items()),
         own=tesseract.own() / 1e6,
         packages=", ".join(rapid.about["packages"]),
         operations=operations(kiosks, found),
@@ -448,6 +479,9 @@ Written on {date} by `make bench`; do not edit by hand.
 
 Loading the models takes {loading}.
 
+One process that reads {many} pages of these documents, in an order by chance, holds so much after the first {few}, after the last
+{few}, and at most: {memory}.
+
 ## Operations and floor
 {operations}
 
@@ -484,8 +518,9 @@ def main():
     exact = {kiosk.name: kiosk.exact(pairs) for kiosk in kiosks}
     with tempfile.TemporaryDirectory() as folder:
         figures, loading = compare(engines, kinds, Path(folder), options.threads)
+    memory = {kiosk.name: kiosk.memory(pairs, MANY) for kiosk in kiosks}
     rows = comparison(engines, kinds, figures, exact)
-    written = report(options, engines, kinds, rows, loading, found, load_average)
+    written = report(options, engines, kinds, rows, loading, memory, found, load_average)
     print(written)
     if options.documents is None:
         (ROOT / "docs/benchmark.md").write_text(written, encoding="utf-8")
