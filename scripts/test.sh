@@ -64,7 +64,10 @@ part "format" cargo fmt --all --check
 part "clippy" cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 part "clippy, of a board's program" cargo clippy --locked -- -D warnings
 part "generator and training" python_tests
-part "engine and program" cargo test --locked --workspace --all-features
+# The program's own tests wait for timers, sockets and processes: many of them at once take no longer.
+part "program" env RUST_TEST_THREADS=6 cargo test --locked --workspace --all-features --bins
+part "engine, and program from outside" cargo test --locked --workspace --all-features --lib --test '*'
+part "examples in the documentation" cargo test --locked --workspace --all-features --doc
 part "where values are lost" errors_tests
 # The daemon's tests wait for most of their time, so the others run beside them.
 daemon_log=.cache/daemon.log

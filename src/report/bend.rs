@@ -159,7 +159,7 @@ mod tests {
     /// How far a sheet's lines have fallen at a place of a page of 1000 by 1400 px.
     fn curl(x: f32, y: f32) -> f32 {
         let from_middle = x - 500.0;
-        (8e-5 * from_middle * from_middle + 0.02 * from_middle) * (0.5 + y / 1400.0)
+        (1.6e-4 * from_middle * from_middle + 0.02 * from_middle) * (0.5 + y / 1400.0)
     }
 
     /// A page of lines of ten letters that lie as they do on such a sheet.
@@ -180,7 +180,7 @@ mod tests {
         let bend = Bend::of(page).expect("a bend");
         for (x, y) in [(60.0, 60.0), (950.0, 60.0), (300.0, 700.0), (900.0, 1300.0)] {
             let (told, is) = (bend.fall(x, y + curl(x, y)), curl(x, y));
-            assert!((told - is).abs() < 2.0, "{told} for {is} at {x}, {y}");
+            assert!((told - is).abs() < 2.0 + 0.05 * is.abs(), "{told} for {is} at {x}, {y}");
         }
     }
 
@@ -191,7 +191,11 @@ mod tests {
 
     #[test]
     fn rows_of_a_curled_sheet_are_level_on_the_strip() {
-        let page = page(curl);
+        let mut page = page(curl);
+        // What would be the date in a margin, if it stood below all else.
+        let last = page.lines.pop().unwrap();
+        let date = line("13/06/2022", last.rect.left, last.rect.top);
+        page.lines.push(Line { slope: last.slope, ..date });
         let fallen = page.lines.iter().map(|line| curl(line.rect.centre().x, line.rect.top));
         assert!(fallen.fold(0.0, f32::max) > 32.0, "one end of a row lies beside the next one");
         let strip = Strip::of(&[page]);

@@ -251,12 +251,13 @@ impl Strip {
     pub fn of<P: Borrow<PageText>>(pages: &[P]) -> Self {
         let pages: Vec<PageText> = pages.iter().map(|page| without_noise(page.borrow())).collect();
         let pages = pages.as_slice();
-        let furniture = furniture(pages);
+        let bends: Vec<Option<Bend>> = pages.iter().map(Bend::of).collect();
+        let furniture = furniture(pages, &bends);
         let edges: Vec<_> = pages.iter().map(table_edges).collect();
         let target = edges.iter().flatten().next().copied();
         let mut strip = Self::default();
         let mut end = 0.0;
-        for (index, page) in pages.iter().enumerate() {
+        for (index, (page, bend)) in pages.iter().zip(bends).enumerate() {
             let kept: Vec<&Line> = page
                 .lines
                 .iter()
@@ -265,7 +266,6 @@ impl Strip {
                 .map(|(_, line)| line)
                 .filter(|line| !line.chars.is_empty() && line.rect.height() >= 2.0)
                 .collect();
-            let bend = Bend::of(page);
             let flat = |rect: &Rect, y: f32| y - Falls::of(bend.as_ref(), rect, y).mean;
             let tops = kept.iter().map(|line| flat(&line.rect, line.rect.top));
             let Some(first) = tops.min_by(f32::total_cmp) else { continue };
@@ -672,13 +672,18 @@ fn is_furniture(text: &str, key: &str) -> bool {
 ///
 /// Only the outermost rows of a page can be: those in its outer tenth of which one line is in no
 /// table, or of which every line looks the part, or stands at the same place on another page too.
-fn furniture(pages: &[PageText]) -> HashMap<(usize, usize), ()> {
+fn furniture(pages: &[PageText], bends: &[Option<Bend>]) -> HashMap<(usize, usize), ()> {
     let mut found = HashMap::new();
     let masked = |line: &Line| -> String {
         words::fold(&line.text()).chars().filter(|c| !c.is_ascii_digit()).collect()
     };
-    for (index, page) in pages.iter().enumerate() {
+    for (index, (page, bend)) in pages.iter().zip(bends).enumerate() {
         let height = page.height.max(1) as f32;
+        // Where the middle of a line lies, laid level.
+        let level = |line: &Line| {
+            let y = line.rect.centre().y;
+            y - Falls::of(bend.as_ref(), &line.rect, y).mean
+        };
         let repeated = |line: &Line| {
             let key = masked(line);
             key.chars().count() >= 2
@@ -692,7 +697,7 @@ fn furniture(pages: &[PageText]) -> HashMap<(usize, usize), ()> {
                 })
         };
         let mut order: Vec<usize> = (0..page.lines.len()).collect();
-        let middle = |i: &usize| page.lines.get(*i).map_or(0.0, |line| line.rect.centre().y);
+        let middle = |i: &usize| page.lines.get(*i).map_or(0.0, level);
         order.sort_by(|a, b| middle(a).total_cmp(&middle(b)));
         let mut rows: Vec<Vec<usize>> = Vec::new();
         for line in order {
@@ -706,7 +711,7 @@ fn furniture(pages: &[PageText]) -> HashMap<(usize, usize), ()> {
         }
         let outer = |row: &[usize]| {
             let lines: Vec<&Line> = row.iter().filter_map(|i| page.lines.get(*i)).collect();
-            let place = lines.first().map_or(0.5, |line| line.rect.centre().y / height);
+            let place = lines.first().map_or(0.5, |line| level(line) / height);
             let far_out = !(0.045..=0.955).contains(&place);
             let texts: Vec<String> = lines.iter().map(|line| line.text()).collect();
             let keys: Vec<String> = texts.iter().map(|text| words::fold(text)).collect();

@@ -4,9 +4,11 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use cic_kiosk::page::{Document, Limits};
+use image::{DynamicImage, GrayImage, ImageFormat, Luma};
 use serde_json::Value as Json;
 
-use crate::fixtures::drawn_pdf;
+use crate::fixtures::{PdfBuilder, drawn_pdf, encoded};
 use crate::kiosk::{bare_kiosk, data, kiosk, run};
 
 /// A digital report of one page: its text layer needs no model.
@@ -67,6 +69,41 @@ fn truth(name: &str) -> Json {
     let text = std::fs::read(data(&format!("reports/{name}.json"))).expect("a truth");
     let mut truth: Json = serde_json::from_slice(&text).expect("JSON");
     truth["info"].take()
+}
+
+#[test]
+fn rows_of_curled_sheets_are_those_of_flat_ones() {
+    let scan = std::fs::read(data("reports/scan.pdf")).expect("a document");
+    let document = Document::open(scan, &Limits::default()).expect("the document opens");
+    // At their right edge the sheets have sunk by two rows, and so much paper is left below.
+    let curled = |flat: GrayImage| {
+        GrayImage::from_fn(flat.width(), flat.height() + 260, |x, y| {
+            let share = x as f32 / flat.width() as f32;
+            let from = y.checked_sub((75.0 * share * share) as u32);
+            *from.and_then(|y| flat.get_pixel_checked(x, y)).unwrap_or(&Luma([250]))
+        })
+    };
+    let mut pdf = PdfBuilder::new();
+    for page in document.pages() {
+        let page = curled(page.expect("the page decodes").grey());
+        let (width, height) = page.dimensions();
+        let entries = format!(
+            "/Type /XObject /Subtype /Image /Width {width} /Height {height} \
+             /ColorSpace /DeviceGray /BitsPerComponent 8 /Filter /DCTDecode"
+        );
+        let jpeg = encoded(&DynamicImage::ImageLuma8(page), ImageFormat::Jpeg);
+        let picture = pdf.stream(&entries, &jpeg);
+        pdf.drawn_page("595 0 0 842 0 0 cm /P Do", &format!("/XObject << /P {picture} 0 R >>"));
+    }
+    let answer = run(kiosk("extract").arg("-"), &pdf.finish("")).json();
+    let value = |cell: &Json| cell.get("value").unwrap_or(cell).clone();
+    let cells = |row: &Json| row.as_array().into_iter().flatten().map(value).collect();
+    let look_ups = |report: &Json| -> Vec<Vec<Json>> {
+        report["customers_look_up"].as_array().into_iter().flatten().map(cells).collect()
+    };
+    let rows = look_ups(&answer["data"]["info"][0]);
+    assert_eq!(rows.len(), 12);
+    assert_eq!(rows, look_ups(&truth("scan")));
 }
 
 #[test]
