@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 
@@ -97,17 +98,35 @@ def mine(options):
     """Has the recogniser, as it was before tuning, read what the pool for tuning has grown by."""
     from . import train_recogniser
 
-    train_recogniser.mine(options.work / "ckpt" / "recogniser.pt", options.work / "pool" / "tuning")
+    train_recogniser.mine(finished(options), options.work / "pool" / "tuning")
 
 
 def tune(options):
     from . import train_recogniser
 
-    start = options.work / "ckpt" / "recogniser.pt"
-    before = history(start)
-    path = train_recogniser.tune(options.work, start, options.minutes or 60, options.batch, options.workers)
-    data = "{lines} more lines, cut from {pages} pages, most of them copies and faxes, or drawn alone, the hard ones more often"
+    before = before_tuning(options)
+    path = train_recogniser.tune(finished(options), options.work, options.minutes or 60, options.batch, options.workers)
+    data = "{lines} more lines, cut from {pages} pages or drawn alone, the hard ones more often"
     note(options, path, f"{before} Then tuned", data, "tuning")
+
+
+def finished(options):
+    """The recogniser to tune: the averaged weights of its checkpoint, or without one the published model's."""
+    from . import evaluate, export
+
+    base = options.work / "ckpt" / "recogniser.pt"
+    if base.exists():
+        return export.network("recogniser", base)
+    return export.exported("recogniser", evaluate.model_path(options.out, "recogniser", "fp32"))
+
+
+def before_tuning(options) -> str:
+    """How that recogniser was trained."""
+    base = options.work / "ckpt" / "recogniser.pt"
+    if base.exists():
+        return history(base)
+    models = tomllib.loads((options.out / "manifest.toml").read_text())["model"]
+    return next(model["trained"] for model in models if model["kind"] == "recogniser")
 
 
 def kinds(options) -> list[str]:

@@ -12,7 +12,6 @@ import torch
 
 from .alphabet import ALPHABET
 from .nets import LINE_HEIGHT, Detector, Recogniser, fuse
-from .schedule import averaged
 
 VERSION = "1.1.1"
 OPSET = 17
@@ -28,7 +27,22 @@ def metadata(kind: str) -> dict[str, str]:
 
 
 def network(kind: str, checkpoint: Path) -> torch.nn.Module:
-    return averaged(checkpoint, {"detector": Detector, "recogniser": Recogniser}[kind]())
+    """The averaged weights of a checkpoint, ready for evaluation."""
+    return _holding(kind, torch.load(checkpoint, map_location="cpu", weights_only=True)["average"])
+
+
+def exported(kind: str, path: Path) -> torch.nn.Module:
+    """The network of a model that `export` wrote, its normalisation folded: what is left of it without its checkpoint."""
+    tensors = onnx.load(path).graph.initializer
+    return _holding(kind, {tensor.name: torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy()) for tensor in tensors})
+
+
+def _holding(kind: str, weights: dict[str, torch.Tensor]) -> torch.nn.Module:
+    net = {"detector": Detector, "recogniser": Recogniser}[kind]().eval()
+    if not any(".norm." in name for name in weights):
+        fuse(net)
+    net.load_state_dict(weights)
+    return net
 
 
 def export(kind: str, net: torch.nn.Module, path: Path) -> Path:

@@ -18,7 +18,7 @@ from torch.utils.data import IterableDataset
 from . import pool
 from .lines import EM_PER_BOX
 from .nets import MAP_STRIDE, PAGE_MULTIPLE, Detector
-from .schedule import Average, Run, loader, optimiser_of, worker_rng
+from .schedule import Average, Run, half, loader, optimiser_of, worker_rng
 
 PEAK_RATE = 2.5e-3
 CROP = 512  # px, side of a training crop
@@ -189,7 +189,7 @@ def train(work: Path, minutes: float, batch: int = 1, workers: int = 0, validate
 
     def loss_on(drawn):
         images, maps, weights = (part.to(device) for part in drawn)
-        with torch.autocast(device.type, torch.bfloat16):
+        with half(device):
             logits = net.logits((images.float() / 255).to(memory_format=torch.channels_last))
         return loss_of(logits.float(), maps, weights)
 
@@ -205,7 +205,7 @@ def finder(net: torch.nn.Module, device):
     """The `find` of `evaluate` for a torch network."""
 
     def find(image):
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+        with torch.inference_mode(), half(device):
             return net(torch.from_numpy(image).to(device)).float().cpu().numpy()
 
     return find

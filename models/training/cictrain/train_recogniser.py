@@ -18,16 +18,16 @@ from torch.utils.data import IterableDataset
 from . import lines, pool
 from .alphabet import MARKS, decode, encode
 from .nets import TIME_STRIDE, Recogniser
-from .schedule import Average, Run, averaged, loader, optimiser_of, worker_rng
+from .schedule import Average, Run, half, loader, optimiser_of, worker_rng
 
 PEAK_RATE = 2.5e-3
-TUNING_RATE = 4e-4  # peak for a network that can read already: high enough to move, too low to forget
+TUNING_RATE = 3e-4  # peak for a network that can read already: high enough to move, too low to forget
 PIXELS_PER_BATCH = 12_288  # px of width in one batch of the usual size, padding included
 DRAW = 6_144  # lines drawn from the pool at a time, then sorted by width into batches
 DRAWN_SHARE = 0.3  # of the lines drawn alone among all; they are harder and more varied than a page's
 PAGE_LINES_ENOUGH = 30_000  # lines cut from pages, below which their share is smaller in proportion
 LINES_TO_START = 10_000  # lines the pool must hold before training begins
-DOUBTED = 6.0  # how much more often than a line that it is sure of a tuned network sees one that it cannot read
+DOUBTED = 4.0  # how much more often than a line that it is sure of a tuned network sees one that it cannot read
 # Nats of loss, at first and for each character, beyond which paper does not show what the truth says.
 UNREADABLE = (6.0, 0.7)
 VALUE = set("0123456789.,/-:() ")
@@ -124,7 +124,7 @@ class Sampler(IterableDataset):
 def losses_of(net, images, labels, lengths, device):
     """CTC loss of each line."""
     images = images.to(device).to(memory_format=torch.channels_last)
-    with torch.autocast(device.type, torch.bfloat16):
+    with half(device):
         logits = net(images)
     steps = torch.full((len(images),), logits.shape[1])
     logs = logits.float().log_softmax(-1).transpose(0, 1)
@@ -190,16 +190,16 @@ def reader(net: torch.nn.Module, device):
     """The `read` of `evaluate` for a torch network."""
 
     def read(images):
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+        with torch.inference_mode(), half(device):
             return net(torch.from_numpy(images).to(device)).float().cpu().numpy()
 
     return read
 
 
-def mine(checkpoint: Path, folder: Path):
+def mine(net: Recogniser, folder: Path):
     """Has a trained network read the lines of a pool that nobody has mined yet, and leaves what they cost it."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    net = averaged(checkpoint, Recogniser()).to(device).to(memory_format=torch.channels_last)
+    net = net.to(device).to(memory_format=torch.channels_last)
     for name, shard in pool.line_shards(folder).items():
         if pool.losses(folder, name) is None:
             losses = shard_losses(net, shard, device)
@@ -225,20 +225,20 @@ def shard_losses(net, shard: pool.LineShard, device) -> np.ndarray:
 def train(work: Path, minutes: float, batch: int = 1, workers: int = 0) -> Path:
     """Trains from random weights until `minutes` of training have passed over all runs in `work`, on batches `batch` times
     the usual size; gives the checkpoint's path."""
-    return _fit(work, "recogniser", "train", minutes, PEAK_RATE * batch**0.5, batch, workers)
+    return _fit(Recogniser(), work, "recogniser", "train", minutes, PEAK_RATE * batch**0.5, batch, workers)
 
 
-def tune(work: Path, start: Path, minutes: float, batch: int = 1, workers: int = 0) -> Path:
-    """Trains the averaged weights of the checkpoint `start` further, on the pool for tuning; gives its own checkpoint's path."""
-    return _fit(work, "recogniser-tuned", "tuning", minutes, TUNING_RATE * batch**0.5, batch, workers, start)
+def tune(net: Recogniser, work: Path, minutes: float, batch: int = 1, workers: int = 0) -> Path:
+    """Trains a finished network further, on the pool for tuning; gives its own checkpoint's path."""
+    return _fit(net, work, "recogniser-tuned", "tuning", minutes, TUNING_RATE * batch**0.5, batch, workers)
 
 
-def _fit(work, name, pool_name, minutes, peak, batch, workers, start=None, validate_every=8.0) -> Path:
+def _fit(net, work, name, pool_name, minutes, peak, batch, workers, validate_every=8.0) -> Path:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    net = Recogniser().to(device).to(memory_format=torch.channels_last)
+    net = net.to(device).to(memory_format=torch.channels_last)
     optimiser = optimiser_of(net, peak)
     average = Average(net)
-    run = Run(work / "ckpt" / f"{name}.pt", minutes, net, optimiser, average, start)
+    run = Run(work / "ckpt" / f"{name}.pt", minutes, net, optimiser, average)
     folder = work / "pool" / pool_name
     while pool.line_count(folder) < LINES_TO_START:
         run.wait(5)

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from cictrain import __main__ as steps
-from cictrain import pool, schedule, train_recogniser
+from cictrain import export, pool, schedule, train_recogniser
 from cictrain.alphabet import CLASSES, encode
-from cictrain.nets import LINE_HEIGHT
+from cictrain.nets import LINE_HEIGHT, Recogniser, fuse
 
 CPU = torch.device("cpu")
 
@@ -65,12 +65,10 @@ def test_mining_leaves_the_loss_of_every_line_in_the_shards_order(tmp_path):
         assert losses[number] == pytest.approx(alone.item(), rel=0.02)
 
 
-def test_a_shard_is_mined_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(train_recogniser, "Recogniser", Small)
-    saved(tmp_path / "net.pt", Small())
+def test_a_shard_is_mined_once(tmp_path):
     (name,) = filled(tmp_path / "pool", ["1", "2"])
     pool.write_losses(tmp_path / "pool", name, [3, 4])
-    train_recogniser.mine(tmp_path / "net.pt", tmp_path / "pool")
+    train_recogniser.mine(Small(), tmp_path / "pool")
     assert pool.losses(tmp_path / "pool", name).tolist() == [3, 4]
 
 
@@ -82,25 +80,38 @@ def test_the_sampler_favours_what_was_mined_as_hard(tmp_path):
     pool.write_losses(tmp_path, name, [0.0, 5.0, 100.0])
     sampler = train_recogniser.Sampler(tmp_path, (0,))
     sampler.refresh()
-    assert sampler.weights[1] > 5 * sampler.weights[0] > 0 and sampler.weights[2] == 0
+    assert sampler.weights[1] > 0.9 * train_recogniser.DOUBTED * sampler.weights[0] > 0 and sampler.weights[2] == 0
 
 
-def test_tuning_begins_with_the_averaged_weights_and_goes_on_with_its_own(tmp_path):
+def test_tuning_begins_with_the_averaged_weights_or_those_published(tmp_path):
     torch.manual_seed(0)
-    start = saved(tmp_path / "base.pt", Small(), steps=500)
-    net = Small()
-    average, own = schedule.Average(net), tmp_path / "tuned.pt"
-    run = schedule.Run(own, 1, net, schedule.optimiser_of(net, 1e-3), average, tmp_path / "base.pt")
-    assert (run.steps, run.elapsed) == (0, 0.0)
-    for each in (net, average.net):
-        assert torch.equal(each.head.weight, start.head.weight)
-    with torch.no_grad():
-        net.head.weight.fill_(7)
-    run.steps = 3
-    run.save()
-    net = Small()
-    run = schedule.Run(own, 1, net, schedule.optimiser_of(net, 1e-3), schedule.Average(net), tmp_path / "base.pt")
-    assert run.steps == 3 and (net.head.weight == 7).all()
+    options = SimpleNamespace(work=tmp_path, out=tmp_path)
+    lines = torch.rand(2, 1, LINE_HEIGHT, 64)
+    published = Recogniser().eval()
+    for parameter in published.parameters():  # equal ones would be stored once
+        torch.nn.init.uniform_(parameter, -0.1, 0.1)
+    before = published(lines)
+    export.export("recogniser", published, tmp_path / "recogniser.onnx")
+    (tmp_path / "manifest.toml").write_text('[[model]]\nkind = "recogniser"\ntrained = "Long."\n')
+    assert torch.allclose(steps.finished(options)(lines), before, atol=1e-4)
+    assert steps.before_tuning(options) == "Long."
+
+    base = tmp_path / "ckpt" / "recogniser.pt"
+    average = saved(base, Recogniser())
+    base.with_suffix(".txt").write_text("Short.\n")
+    assert torch.equal(steps.finished(options)(lines), average(lines))
+    assert steps.before_tuning(options) == "Short."
+
+
+def test_a_tuned_network_goes_on_where_it_stopped_and_is_exported(tmp_path):
+    torch.manual_seed(0)
+    tuned = tmp_path / "tuned.pt"
+    average = saved(tuned, fuse(Recogniser().eval()), steps=3)
+    net = fuse(Recogniser().eval())
+    run = schedule.Run(tuned, 1, net, schedule.optimiser_of(net, 1e-3), schedule.Average(net))
+    lines = torch.rand(1, 1, LINE_HEIGHT, 64)
+    assert run.steps == 3 and torch.equal(net(lines), average(lines))
+    assert torch.equal(export.network("recogniser", tuned)(lines), average(lines))
 
 
 def test_the_history_of_a_tuned_model_tells_of_both_trainings(tmp_path):
