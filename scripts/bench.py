@@ -36,8 +36,8 @@ TESSDATA = Path("/usr/share/tesseract-ocr/5/tessdata")
 # What programs of every kind load: Debian's C and C++ runtimes.
 RUNTIMES = re.compile(r"/(ld-linux|libc|libm|libdl|librt|libpthread|libgcc_s|libstdc\+\+|libgomp)[-.]")
 
-# Memory is measured after the first FEW pages and after the last of MANY.
-FEW, MANY = 50, 2000
+# Memory is measured after the first FEW pages and after the last of MANY; a quick look takes fewer.
+FEW, MANY, QUICK = 50, 2000, 200
 
 COLUMNS = ["kind", "engine", "pages", "s/page, median", "s/page, p95", "times Tesseract's speed", "s/page in one process"]
 COLUMNS += ["peak MiB", "MB on disk", "values in the text", "… case, marks, blanks aside", "values right in the JSON"]
@@ -410,6 +410,10 @@ def loads_of(loading):
     return "; ".join(each)
 
 
+def pages_in_one_process(options):
+    return QUICK if options.documents else MANY
+
+
 def report(options, engines, kinds, rows, loading, memory, found, load_average):
     """docs/benchmark.md."""
     kiosks = [engine for engine in engines if isinstance(engine, Kiosk)]
@@ -435,7 +439,7 @@ def report(options, engines, kinds, rows, loading, memory, found, load_average):
         comparison=table(COLUMNS, rows, 2),
         loading=loads_of(loading),
         few=FEW,
-        many=MANY,
+        many=pages_in_one_process(options),
         memory="; ".join(f"{name} {first:.0f}, {last:.0f}, {most:.0f} MiB" for name, (first, last, most) in memory.items()),
         own=tesseract.own() / 1e6,
         packages=", ".join(rapid.about["packages"]),
@@ -518,7 +522,7 @@ def main():
     exact = {kiosk.name: kiosk.exact(pairs) for kiosk in kiosks}
     with tempfile.TemporaryDirectory() as folder:
         figures, loading = compare(engines, kinds, Path(folder), options.threads)
-    memory = {kiosk.name: kiosk.memory(pairs, MANY) for kiosk in kiosks}
+    memory = {kiosk.name: kiosk.memory(pairs, pages_in_one_process(options)) for kiosk in kiosks}
     rows = comparison(engines, kinds, figures, exact)
     written = report(options, engines, kinds, rows, loading, memory, found, load_average)
     print(written)
