@@ -56,6 +56,9 @@ const NEARNESS: f32 = 12.0;
 /// Cores this many times as wide as high have a slope of their own; shorter ones take the page's.
 const SLOPED: f32 = 4.0;
 
+/// The same of the boxes that such cores grow to.
+const SLOPED_BOX: f32 = SLOPED / CORES_PER_BOX + 2.0 * GROW / EM_PER_BOX;
+
 /// Cores this many times as wide as high may be curved.
 const CURVED: f32 = 14.0;
 
@@ -162,6 +165,11 @@ impl TextBox {
     pub fn slope_at(&self, x: f32) -> f32 {
         let [_, slope, bend] = self.curve;
         (slope + 2.0 * bend * (x - self.middle) / self.half) / self.half
+    }
+
+    /// Slope in the middle of the centre line; none where the box is too short to have one of its own.
+    pub fn own_slope(&self) -> Option<f32> {
+        (self.length() >= SLOPED_BOX * self.height).then(|| self.slope_at(self.middle))
     }
 
     /// The level rectangle of the same height round the middle of the centre line. For a line that
@@ -654,11 +662,15 @@ fn page_slope(cores: &[Core]) -> f32 {
 
 /// Rules of a map, in map pixels, joined over small gaps.
 fn rules(map: Map, direction: Direction) -> Vec<Rule> {
-    // Worked out lying, by their extent and the heights of both ends; a vertical rule is laid down
-    // and stood up again.
+    // Worked out lying, by their extent; a vertical rule is laid down and stood up again. Of a
+    // horizontal one the heights of both ends tell how it falls.
+    let ends = |component: &Component| match direction {
+        Direction::Horizontal => component.ends(),
+        Direction::Vertical => (0.0, 0.0),
+    };
     let mut pieces: Vec<(Rect, (f32, f32))> = components(map)
         .iter()
-        .map(|component| (laid(&component.bounds(), direction), component.ends()))
+        .map(|component| (laid(&component.bounds(), direction), ends(component)))
         .filter(|(piece, _)| piece.width() >= piece.height())
         .collect();
     pieces.sort_by(|(a, _), (b, _)| a.left.total_cmp(&b.left));

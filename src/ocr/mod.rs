@@ -53,9 +53,6 @@ const MOST_LOOKS: usize = 64;
 const HEADING: f32 = 4.0;
 const ASKEW: f32 = 0.0175;
 
-/// Lines this many times as wide as high have a slope of their own.
-const TELLING: f32 = 2.5;
-
 /// Lines that are print without a doubt read better than this.
 const PLAIN: f32 = 0.9;
 
@@ -144,7 +141,8 @@ impl Reader {
         let mut texts = self.recognise(print.unwrap_or(page), boxes, watch)?;
         let (deep, level) = (depth_of_print(&texts), level(boxes));
         let is_heading = |line: &TextBox| {
-            line.length() >= HEADING * line.height() && (slope(line) - level).abs() < ASKEW
+            let is_level = |slope: f32| (slope - level).abs() < ASKEW;
+            line.length() >= HEADING * line.height() && line.own_slope().is_some_and(is_level)
         };
         let is_pale = |&index: &usize| {
             print.is_some() && texts[index].depth < FAINT * deep && is_heading(&boxes[index])
@@ -313,8 +311,7 @@ fn lines(boxes: &[TextBox], texts: Vec<LineText>, print: f32, is_faded: bool) ->
         .map(|(line, mut text)| {
             let rect = cut_faint_ends(&mut text, line.rect(), least);
             let posteriors = Some(Arc::new(text.posteriors));
-            let slope = (line.length() >= TELLING * line.height()).then(|| slope(line));
-            Line { rect, chars: text.chars, posteriors, slope }
+            Line { rect, chars: text.chars, posteriors, slope: line.own_slope() }
         })
         .collect()
 }
@@ -343,15 +340,10 @@ fn cut_faint_ends(text: &mut LineText, mut rect: Rect, depth: f32) -> Rect {
     rect
 }
 
-/// How much a line falls in the middle of its length.
-fn slope(line: &TextBox) -> f32 {
-    line.slope_at((line.left() + line.right()) / 2.0)
-}
-
 /// How much most lines fall.
 fn level(boxes: &[TextBox]) -> f32 {
     let long = boxes.iter().filter(|line| line.length() >= HEADING * line.height());
-    let mut slopes: Vec<f32> = long.map(slope).collect();
+    let mut slopes: Vec<f32> = long.filter_map(TextBox::own_slope).collect();
     slopes.sort_by(f32::total_cmp);
     slopes.get(slopes.len() / 2).copied().unwrap_or(0.0)
 }
