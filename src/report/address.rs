@@ -1,5 +1,7 @@
 //! The customer's address. It ends in a province, which is one of a few.
 
+use std::sync::LazyLock;
+
 use super::lenders::DOUBTED;
 use super::lexicon;
 use super::schema::Value;
@@ -17,18 +19,39 @@ const PROVINCES: &str = "An Giang|Bà Rịa - Vũng Tàu|Bắc Giang|Bắc Kạn
     Thái Bình|Thái Nguyên|Thanh Hóa|Thanh Hoá|Thành phố Huế|Thừa Thiên Huế|Tiền Giang|TP Huế|\
     TP. Huế|Tp. Huế|Trà Vinh|Tuyên Quang|Vĩnh Long|Vĩnh Phúc|Yên Bái";
 
-/// The value of an address: as it is printed, its province completed where it is nearly one, and
-/// without the specks that were read as marks in it and behind it.
+/// What the parts of an address begin with, and what ends it, which is no name.
+const KINDS: &str = "số nhà|chung cư|khu phố|đường|thôn|xóm|buôn|xã|phường|thị trấn|thị xã|quận|huyện|\
+    thành phố|tỉnh|Việt Nam";
+
+/// `KINDS` in small and large letters, as they are printed.
+static PHRASES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let large = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+    };
+    KINDS
+        .split('|')
+        .flat_map(|kind| {
+            let each = kind.split(' ').map(large).collect::<Vec<_>>().join(" ");
+            [kind.to_owned(), large(kind), each, kind.to_uppercase()]
+        })
+        .collect()
+});
+
+/// The value of an address: as it is printed, its province and the kinds of its parts completed where
+/// they are nearly that, and without the specks that were read as marks in it and around it.
 pub(super) fn value(pieces: &[Piece]) -> Value {
     if !pieces.iter().any(Piece::is_from_picture) {
         return value_of(&pieces.iter().collect::<Vec<_>>());
     }
     let capitals = PROVINCES.to_uppercase();
     let provinces: Vec<&str> = PROVINCES.split('|').chain(capitals.split('|')).collect();
-    let mut value = lexicon::ending(pieces, &provinces);
+    let mut value = lexicon::ending(&lexicon::with_phrases(pieces, &PHRASES), &provinces);
     let is_open = value.text.contains('(');
     let is_mark = |c: char| matches!(c, ',' | ':' | ';' | ' ') || c == ')' && !is_open;
-    value.text = value.text.replace('·', "").trim_end_matches(is_mark).to_owned();
+    let text = value.text.replace('·', "");
+    let text = text.trim_start_matches(|c: char| !c.is_alphanumeric() && c != '(');
+    value.text = text.trim_end_matches(is_mark).to_owned();
     if words::lacks_a_vowel(&value.text) {
         value.confidence = value.confidence.min(DOUBTED);
     }
@@ -61,11 +84,23 @@ mod tests {
     }
 
     #[test]
-    fn specks_in_and_behind_it_are_none_of_it() {
+    fn kinds_of_parts_are_completed_as_they_are_printed() {
+        for (read, known) in [
+            ("Ấp 3,Thị trẩn Ea Kar", "Ấp 3,Thị trấn Ea Kar"),
+            ("TỔ 7, TĨNH CAO BẰNG", "TỔ 7, TỈNH CAO BẰNG"),
+            ("chụng cư 5 - Việt Năm", "chung cư 5 - Việt Nam"),
+        ] {
+            assert_eq!(value(&[piece(read, known, 0.2)]).text, known);
+        }
+    }
+
+    #[test]
+    fn specks_in_and_around_it_are_none_of_it() {
         for (read, address) in [
             ("Ấp 3, Lào Cai:", "Ấp 3, Lào Cai"),
             ("Tỉnh Bình Thuận)", "Tỉnh Bình Thuận"),
             ("Ấp 3, ·Phường 2", "Ấp 3, Phường 2"),
+            ("- Ấp 3", "Ấp 3"),
             ("Khu A (cũ)", "Khu A (cũ)"),
         ] {
             assert_eq!(value(&[piece(read, read, 0.0)]).text, address);

@@ -4,6 +4,7 @@
 use super::lenders::LENDERS;
 use super::schema::{Cell, Check, Field, Report, Table, Value};
 use super::shapes::{self, date_parts, month_parts, number};
+use super::words;
 
 /// Scores of each rank, from 1 to 10.
 const RANKS: [(i64, i64); 10] = [
@@ -239,16 +240,19 @@ impl Checks<'_> {
                 }
                 let field = format!("{}[{r}][{column}]", table.name());
                 let fits = code.len() == 8 && code.chars().all(|c| c.is_ascii_digit());
-                let lender =
-                    named.map(|c| (c, super::words::fold(plain(row.and_then(|row| row.get(c))))));
+                let lender = named.map(|c| (c, plain(row.and_then(|row| row.get(c))).to_owned()));
                 self.note("lender_code_digits", fits, vec![field.clone()]);
                 let known = LENDERS.iter().find(|(known, _)| *known == code);
                 if let (Some((_, name)), Some((c, printed))) = (known, lender)
                     && !printed.is_empty()
                 {
                     let fields = vec![field, format!("{}[{r}][{c}]", table.name())];
-                    let name = super::words::fold(name);
-                    self.note("lender_code_name", printed.starts_with(&name), fields);
+                    let is_named = words::fold(&printed).starts_with(&words::fold(name));
+                    // A name that differs in an accent was misread: the code speaks neither for it
+                    // nor against.
+                    if !is_named || printed.to_lowercase().starts_with(&name.to_lowercase()) {
+                        self.note("lender_code_name", is_named, fields);
+                    }
                 }
             }
         }
@@ -281,5 +285,26 @@ pub(super) fn is_group(name: &str) -> bool {
         "dunonghingo",
         "dunocokhanangmatvon",
     ];
-    super::words::best(&super::words::fold(name), GROUPS) > 0.75
+    words::best(&words::fold(name), GROUPS) > 0.75
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_of_a_lender_says_nothing_of_a_name_with_a_misread_accent() {
+        let outcome = |name: &str| {
+            let cell =
+                |text: &str| Cell::Plain(Value { text: text.to_owned(), ..Value::default() });
+            let mut report = Report::default();
+            let rows = &mut report.table_mut(Table::LoanDetails).rows;
+            rows.push(vec![cell("1"), cell("01311001"), cell(name), Cell::Debts(Vec::new())]);
+            let checks = checks(&report, &[]);
+            checks.iter().find(|check| check.name == "lender_code_name").map(|check| check.passed)
+        };
+        assert_eq!(outcome("Ngân hàng TMCP Quân Đội - CN Huế"), Some(true));
+        assert_eq!(outcome("Ngân hắng TMCP Quân đội - CN Huế"), None);
+        assert_eq!(outcome("Ngân hàng TMCP Nam Á"), Some(false));
+    }
 }

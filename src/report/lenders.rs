@@ -55,6 +55,18 @@ pub(super) const LENDERS: &[(&str, &str)] = &[
 const KINDS: [&str; 7] =
     ["nganhang", "congty", "quytindung", "tochuctaichinh", "nhtmcp", "nhtnhh", "nhhoptac"];
 
+/// What names of lenders and of their branches begin with, as it is spelt.
+const PHRASES: [&str; 8] = [
+    "Ngân hàng TMCP",
+    "Ngân hàng TNHH",
+    "Ngân hàng Hợp tác xã",
+    "Ngân hàng Liên doanh",
+    "Công ty Tài chính",
+    "Công ty Cho thuê tài chính",
+    "Tổ chức tài chính vi mô",
+    "Chi nhánh",
+];
+
 /// Whether a line reads like the first one of a lender's name. A letter may be misread in a long
 /// word: "nhánh H…" resembles "NH TNHH".
 pub(super) fn begins(line: &Piece) -> bool {
@@ -73,13 +85,17 @@ pub(super) fn key_begins(key: &str) -> bool {
 /// The value of a lender's name, a branch behind it or not.
 pub(super) fn value(pieces: &[Piece]) -> Value {
     let names: Vec<&'static str> = LENDERS.iter().map(|(_, name)| *name).collect();
-    let mut value = lexicon::value(pieces, &names, false);
+    let mut value = lexicon::value(&lexicon::with_phrases(pieces, &PHRASES), &names, false);
     value.text = without_specks(&value.text);
     if !branch_is_plain(&value.text) {
         value.confidence = value.confidence.min(DOUBTED);
     }
     if pieces.iter().any(Piece::is_from_picture) {
         if words::lacks_a_vowel(&value.text) {
+            value.confidence = value.confidence.min(DOUBTED);
+        }
+        if let Some(name) = without_stray(&value.text) {
+            value.text = name.to_owned();
             value.confidence = value.confidence.min(DOUBTED);
         }
         value.text = with_dash(&value.text).unwrap_or(value.text);
@@ -103,6 +119,12 @@ fn without_specks(text: &str) -> String {
         })
         .collect();
     kept.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A name without the letter alone that stands before its first words.
+fn without_stray(text: &str) -> Option<&str> {
+    let (first, name) = text.split_once(' ')?;
+    (first.chars().count() == 1 && key_begins(&words::fold(name))).then_some(name)
 }
 
 /// The confidence at most in a name of which something is missing or too much.
@@ -150,6 +172,18 @@ mod tests {
         {
             assert_eq!(without_specks(kept), kept);
         }
+    }
+
+    #[test]
+    fn first_words_are_completed_and_a_letter_before_them_is_dropped() {
+        let (read, known) =
+            ("Ngân hăng TMCP Lá - Chí nhánh Tạ", "Ngân hàng TMCP Lá - Chi nhánh Tạ");
+        let completed = value(&[piece(read, known, 0.2)]);
+        assert_eq!(completed.text, known);
+        assert!(completed.confidence > 0.9);
+        let stray = "N Ngân hàng TMCP Lá - Chi nhánh Tạ";
+        let value = value(&[piece(stray, stray, 0.0)]);
+        assert_eq!((value.text.as_str(), value.confidence), (known, DOUBTED));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use super::schema::Value;
 use super::strip::{Piece, rows, value_of};
 use super::words;
+use crate::text::Char;
 
 /// How much likelier than any other word that looks like it the word of a known name is, before
 /// the paper is looked at.
@@ -140,6 +141,93 @@ pub(super) fn ending(pieces: &[Piece], known: &[&str]) -> Value {
     value
 }
 
+/// Pieces in the order in which they are read, with phrases of the form in place of what is nearly
+/// one where a part begins, which is at the start or behind a mark: "12 Lê Lợi, Thị trẩn Sa Pa".
+pub(super) fn with_phrases(pieces: &[Piece], phrases: &[impl AsRef<str>]) -> Vec<Piece> {
+    let mut sorted: Vec<&Piece> = pieces.iter().collect();
+    sorted.sort_by(|a, b| a.y().total_cmp(&b.y()));
+    let mut last = None;
+    let mut mended = Vec::with_capacity(pieces.len());
+    for piece in rows(sorted).into_iter().flatten() {
+        let mut starts = Vec::new();
+        for (index, c) in piece.chars.iter().enumerate() {
+            if c.value.is_alphabetic() && last.is_none_or(|c| matches!(c, ',' | ';' | '-')) {
+                starts.push(index);
+            }
+            if c.value != ' ' {
+                last = Some(c.value);
+            }
+        }
+        let mut chars = piece.chars.clone();
+        // From the right: a phrase may be longer than what was read.
+        for start in starts.into_iter().rev() {
+            if let Some((end, phrase)) = phrase_at(piece, start, phrases) {
+                chars.splice(start..end, phrase);
+            }
+        }
+        mended.push(piece.with_chars(chars));
+    }
+    mended
+}
+
+/// The likeliest of the phrases that a piece's text from `start` on nearly is, in place of what was
+/// read, and the end of that; none where it is one, or the reader saw none.
+fn phrase_at(
+    piece: &Piece,
+    start: usize,
+    phrases: &[impl AsRef<str>],
+) -> Option<(usize, Vec<Char>)> {
+    /// A letter more or less is nothing in so long a phrase.
+    const LONG: usize = 5;
+    let mut likeliest: Option<(f32, Word, &str)> = None;
+    for phrase in phrases.iter().map(AsRef::as_ref) {
+        let Some(end) = words_end(&piece.chars, start, phrase.split(' ').count()) else {
+            continue;
+        };
+        let word = Word { piece, start, end, dashed: end };
+        let said = word.text();
+        if said == phrase {
+            return None;
+        }
+        let (said, key) = (words::fold(&said), words::fold(phrase));
+        let edits = usize::from(key.len() >= LONG);
+        if words::distance(&said, &key) <= edits
+            && let Some(chance) = word.chance_of(phrase).filter(|chance| *chance >= SUPPORT)
+            && likeliest.as_ref().is_none_or(|(best, ..)| chance > *best)
+        {
+            likeliest = Some((chance, word, phrase));
+        }
+    }
+    let (chance, word, phrase) = likeliest?;
+    let read = piece.chars.get(word.start..word.end)?;
+    let letters = phrase.chars().count();
+    let place = |index: usize| read.get(index * read.len() / letters);
+    let chars = phrase.chars().enumerate().filter_map(|(index, value)| {
+        let confidence = if index == 0 { certainty(chance) } else { 1.0 };
+        Some(Char { value, confidence, ..*place(index)? })
+    });
+    Some((word.end, chars.collect()))
+}
+
+/// Where so many words of letters end that follow each other after single blanks.
+fn words_end(chars: &[Char], start: usize, count: usize) -> Option<usize> {
+    let mut end = start;
+    for index in 0..count {
+        if index > 0 {
+            chars.get(end).filter(|c| c.value == ' ')?;
+            end += 1;
+        }
+        let word = chars.get(end..)?.iter().take_while(|c| c.value.is_alphabetic()).count();
+        end += (word > 0).then_some(word)?;
+    }
+    Some(end)
+}
+
+/// How sure a known word is of this chance against the one that was read.
+fn certainty(chance: f32) -> f32 {
+    1.0 / (1.0 + 1.0 / (PRIOR * chance))
+}
+
 /// The known name that the words before a last one of a few letters are, which is none of it.
 fn stray_behind(read: &[Word], known: &[&'static str]) -> Option<&'static str> {
     const FEW: usize = 3;
@@ -156,22 +244,28 @@ fn stray_behind(read: &[Word], known: &[&'static str]) -> Option<&'static str> {
 /// The label of a few that a text nearly is, with no other nearly as near, or the only one that it
 /// begins; none where it is one, or holds a figure.
 pub(super) fn label(text: &str, labels: &[&'static str]) -> Option<&'static str> {
-    /// Letters that may differ, and how many more must in any other label.
+    /// Letters that may differ, accents aside, and how many more must in any other label.
     const MOST: usize = 3;
+    const MOST_FOLDED: usize = 2;
     const CLEARLY: usize = 2;
     /// The share of a label's letters that must be there.
     const PART: f32 = 0.6;
     if text.contains(|c: char| c.is_ascii_digit()) {
         return None;
     }
-    let mut near: Vec<(usize, &str)> =
-        labels.iter().map(|label| (words::distance(text, label), *label)).collect();
-    near.sort();
-    let next = near.get(1).map_or(usize::MAX, |(edits, _)| *edits);
-    match near.first()? {
-        (0, _) => None,
-        (edits, label) if *edits <= MOST && edits + CLEARLY <= next => Some(label),
-        _ => {
+    let nearest = |most: usize, edits: &dyn Fn(&str) -> usize| {
+        let mut near: Vec<(usize, &'static str)> =
+            labels.iter().map(|label| (edits(label), *label)).collect();
+        near.sort();
+        let next = near.get(1).map_or(usize::MAX, |(edits, _)| *edits);
+        near.first().filter(|(edits, _)| *edits <= most && edits + CLEARLY <= next).copied()
+    };
+    let key = words::fold(text);
+    let as_printed = nearest(MOST, &|label| words::distance(text, label));
+    let folded = || nearest(MOST_FOLDED, &|label| words::distance(&key, &words::fold(label)));
+    match as_printed.or_else(folded) {
+        Some((_, label)) => (label != text).then_some(label),
+        None => {
             let mut begun = labels.iter().filter(|label| label.starts_with(&format!("{text} ")));
             let label = begun.next().filter(|_| begun.next().is_none())?;
             (text.len() as f32 >= PART * label.len() as f32).then_some(*label)
@@ -229,7 +323,7 @@ fn completed(read: &[Word], name: &str) -> Option<(String, f32)> {
             // Which of a letter's sizes is printed, the paper alone can say.
             Some(known) if known.to_lowercase() != said.to_lowercase() => {
                 let chance = word.chance_of(known).filter(|chance| *chance >= SUPPORT)?;
-                confidence *= 1.0 / (1.0 + 1.0 / (PRIOR * chance));
+                confidence *= certainty(chance);
                 text.push(format!("{known}{}", word.dash()));
             }
             _ => {
@@ -304,6 +398,8 @@ mod tests {
         let labels = ["Dư nợ đủ tiêu chuẩn", "Dư nợ dưới tiêu chuẩn", "Dư nợ có khả năng mất vốn"];
         for (read, label) in [
             ("D nợ đi tiêu chuẩn", Some(labels[0])),
+            ("Dư nợ du iệu chuấn", Some(labels[0])),
+            ("Dư nọ dưới tiều chuân", Some(labels[1])),
             ("Dưnợ đủ tiêu chuẩm", Some(labels[0])),
             ("Dư nợ đưi tiêu chuẩn", None),
             ("Dư nợ có khả năng mất", Some(labels[2])),
@@ -314,6 +410,38 @@ mod tests {
         ] {
             assert_eq!(super::label(read, &labels), label, "{read}");
         }
+    }
+
+    #[test]
+    fn phrase_of_the_form_is_completed_where_a_part_begins_and_the_reader_saw_it() {
+        let phrases = ["Thị trấn", "Phường", "xã"];
+        let mended = |read: &str, seen: &str, chance: f32| {
+            let pieces = with_phrases(&[piece(read, seen, chance)], &phrases);
+            (pieces[0].text.clone(), pieces[0].chars.iter().map(|c| c.confidence).product::<f32>())
+        };
+        for (read, known) in [
+            ("Tổ 5, Thị trẩn Sa Pa", "Tổ 5, Thị trấn Sa Pa"),
+            ("Phướng 3,xả Ea Kao", "Phường 3,xã Ea Kao"),
+            ("Phlờng 3", "Phường 3"),
+        ] {
+            let (text, confidence) = mended(read, known, 0.2);
+            assert_eq!(text, known);
+            assert!(confidence > 0.9 && confidence < 1.0, "{confidence}");
+            assert_eq!(mended(read, known, 0.002).0, read);
+        }
+        // A letter too many, which the reader saw as one with the next.
+        assert_eq!(mended("Phưòờng 3", "Phư ờng 3", 0.2).0, "Phường 3");
+        for kept in ["12 Thị trẩn", "Thị trấn Xà", "Xá"] {
+            assert_eq!(mended(kept, kept, 0.0).0, kept);
+        }
+        // Not where a part begins.
+        assert_eq!(mended("Lê Phướng", "Lê Phường", 0.2).0, "Lê Phướng");
+        // A part may begin with a line, behind the last one's mark.
+        let mut below = piece("Phướng 3", "Phường 3", 0.2);
+        (below.at.top, below.at.bottom) = (below.at.top + 22.0, below.at.bottom + 22.0);
+        let above = |text| with_phrases(&[below.clone(), piece(text, text, 0.0)], &phrases);
+        assert_eq!(above("12 Lê Lợi,")[1].text, "Phường 3");
+        assert_eq!(above("12 Lê")[1].text, "Phướng 3");
     }
 
     #[test]

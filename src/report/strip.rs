@@ -104,6 +104,11 @@ impl Piece {
         Some(Self::new(self.page, rect, chars.to_vec(), self.posteriors.clone(), at))
     }
 
+    /// The same piece with other characters.
+    pub fn with_chars(&self, chars: Vec<Char>) -> Self {
+        Self::new(self.page, self.rect, chars, self.posteriors.clone(), self.at)
+    }
+
     /// Its words.
     pub fn words(&self) -> Vec<Self> {
         let blanks = self.chars.iter().enumerate().filter(|(_, c)| c.value == ' ').map(|(i, _)| i);
@@ -405,7 +410,7 @@ impl Strip {
                         left.rect.union(&piece.rect),
                         chars,
                         // Those of two lines do not follow each other.
-                        None,
+                        left.posteriors.as_ref().map(|_| Arc::default()),
                         left.at.union(&piece.at),
                     );
                 }

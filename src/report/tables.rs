@@ -510,16 +510,20 @@ fn product(pieces: &[Piece]) -> Value {
     value
 }
 
-/// The only word that is a product's code, where the reader doubts all others and they are short: specks.
+/// The only word that is a product's code, where all others are short and the reader doubts them, or
+/// are of a letter or two: specks.
 fn code_amid_specks(pieces: &[Piece]) -> Option<String> {
     const DOUBTED: f32 = 0.6;
     const SHORT: usize = 4;
+    const TINY: usize = 2;
     let words = pieces.iter().flat_map(|piece| piece.chars.split(|c| c.value == ' '));
     let text = |word: &[Char]| word.iter().map(|c| c.value).collect::<String>();
     let (codes, others): (Vec<&[Char]>, Vec<&[Char]>) =
         words.filter(|word| !word.is_empty()).partition(|word| is_code(&text(word)));
-    let is_speck =
-        |word: &&[Char]| word.len() <= SHORT && word.iter().any(|c| c.confidence < DOUBTED);
+    let is_speck = |word: &&[Char]| {
+        let is_doubted = || word.iter().any(|c| c.confidence < DOUBTED);
+        word.len() <= TINY || word.len() <= SHORT && is_doubted()
+    };
     match codes[..] {
         [code] if !others.is_empty() && others.iter().all(is_speck) => Some(text(code)),
         _ => None,
@@ -1297,6 +1301,7 @@ mod tests {
         assert_eq!(amid("/)", 0.5), "R11A");
         assert_eq!(amid("71DN", 0.5), "R11A");
         assert_eq!(amid("71DN", 0.9), "R11A 71DN");
+        assert_eq!(amid("N G", 0.9), "R11A");
         assert_eq!(amid("thông tin", 0.5), "R11A thông tin");
     }
 
