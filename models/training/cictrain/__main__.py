@@ -13,6 +13,9 @@ import tomllib
 from pathlib import Path
 
 
+KINDS = "detector", "recogniser"
+
+
 def main() -> int:
     steps = {
         "pages": pages,
@@ -98,40 +101,21 @@ def mine(options):
     """Has the recogniser, as it was before tuning, read what the pool for tuning has grown by."""
     from . import train_recogniser
 
-    train_recogniser.mine(finished(options), options.work / "pool" / "tuning")
+    train_recogniser.mine(network(options, "recogniser", base(options)), options.work / "pool" / "tuning")
 
 
 def tune(options):
     from . import train_recogniser
 
-    before = before_tuning(options)
-    path = train_recogniser.tune(finished(options), options.work, options.minutes or 60, options.batch, options.workers)
+    before, net = history(options, "recogniser", base(options)), network(options, "recogniser", base(options))
+    path = train_recogniser.tune(net, options.work, options.minutes or 60, options.batch, options.workers)
     data = "{lines} more lines, cut from {pages} pages or drawn alone, the hard ones more often"
     note(options, path, f"{before} Then tuned", data, "tuning")
 
 
-def finished(options):
-    """The recogniser to tune: the averaged weights of its checkpoint, or without one the published model's."""
-    from . import evaluate, export
-
-    base = options.work / "ckpt" / "recogniser.pt"
-    if base.exists():
-        return export.network("recogniser", base)
-    return export.exported("recogniser", evaluate.model_path(options.out, "recogniser", "fp32"))
-
-
-def before_tuning(options) -> str:
-    """How that recogniser was trained."""
-    base = options.work / "ckpt" / "recogniser.pt"
-    if base.exists():
-        return history(base)
-    models = tomllib.loads((options.out / "manifest.toml").read_text())["model"]
-    return next(model["trained"] for model in models if model["kind"] == "recogniser")
-
-
-def kinds(options) -> list[str]:
-    """The models that have been trained so far."""
-    return [kind for kind in ("detector", "recogniser") if checkpoint(options, kind).exists()]
+def base(options) -> Path:
+    """The checkpoint of the recogniser that is tuned."""
+    return options.work / "ckpt" / "recogniser.pt"
 
 
 def checkpoint(options, kind: str) -> Path:
@@ -140,19 +124,28 @@ def checkpoint(options, kind: str) -> Path:
     return tuned if tuned.exists() else tuned.with_stem(kind)
 
 
+def network(options, kind: str, path: Path):
+    """The averaged weights of a checkpoint, or where it is gone those of the model in `--out`."""
+    from . import evaluate, export
+
+    if path.exists():
+        return export.network(kind, path)
+    return export.exported(kind, evaluate.model_path(options.out, kind, "fp32"))
+
+
 def export(options):
     from . import evaluate, export
 
-    for kind in kinds(options):
+    for kind in KINDS:
         path = evaluate.model_path(options.out, kind, "fp32")
-        export.export(kind, export.network(kind, checkpoint(options, kind)), path)
+        export.export(kind, network(options, kind, checkpoint(options, kind)), path)
         print(path.name, path.stat().st_size, "bytes")
 
 
 def quantise(options):
     from . import evaluate
 
-    for kind in kinds(options):
+    for kind in KINDS:
         choice = evaluate.choose(kind, options.out, options.work)
         (options.work / f"{kind}-choice.json").write_text(json.dumps(choice))
 
@@ -160,7 +153,7 @@ def quantise(options):
 def evaluate(options):
     from . import evaluate
 
-    for kind in kinds(options):
+    for kind in KINDS:
         result = evaluate.measure(kind, options.out, options.work)
         (options.work / f"{kind}-result.json").write_text(json.dumps(result, indent=1))
         for precision, figures in result.items():
@@ -172,10 +165,9 @@ def evaluate(options):
 def card(options):
     from . import card
 
-    found = kinds(options)
-    results = {kind: json.loads((options.work / f"{kind}-result.json").read_text()) for kind in found}
-    choices = {kind: json.loads((options.work / f"{kind}-choice.json").read_text()) for kind in found}
-    trained = {kind: history(checkpoint(options, kind)) for kind in found}
+    results = {kind: json.loads((options.work / f"{kind}-result.json").read_text()) for kind in KINDS}
+    choices = {kind: json.loads((options.work / f"{kind}-choice.json").read_text()) for kind in KINDS}
+    trained = {kind: history(options, kind, checkpoint(options, kind)) for kind in KINDS}
     (options.out / "manifest.toml").write_text(card.manifest(options.out, results, trained))
     (options.out / "CARD.md").write_text(card.card(options.out, results, choices, trained))
 
@@ -196,9 +188,12 @@ def note(options, path: Path, how: str, data: str, pool_name: str):
     )
 
 
-def history(path: Path) -> str:
-    """How a checkpoint was trained, as `note` left it."""
-    return path.with_suffix(".txt").read_text().strip()
+def history(options, kind: str, path: Path) -> str:
+    """How a checkpoint was trained, as `note` left it, or where it is gone how the model in `--out` was."""
+    if path.exists():
+        return path.with_suffix(".txt").read_text().strip()
+    models = tomllib.loads((options.out / "manifest.toml").read_text())["model"]
+    return next(model["trained"] for model in models if model["kind"] == kind)
 
 
 def everything(options):

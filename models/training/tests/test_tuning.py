@@ -93,14 +93,14 @@ def test_tuning_begins_with_the_averaged_weights_or_those_published(tmp_path):
     before = published(lines)
     export.export("recogniser", published, tmp_path / "recogniser.onnx")
     (tmp_path / "manifest.toml").write_text('[[model]]\nkind = "recogniser"\ntrained = "Long."\n')
-    assert torch.allclose(steps.finished(options)(lines), before, atol=1e-4)
-    assert steps.before_tuning(options) == "Long."
+    base = steps.base(options)
+    assert torch.allclose(steps.network(options, "recogniser", base)(lines), before, atol=1e-4)
+    assert steps.history(options, "recogniser", base) == "Long."
 
-    base = tmp_path / "ckpt" / "recogniser.pt"
     average = saved(base, Recogniser())
     base.with_suffix(".txt").write_text("Short.\n")
-    assert torch.equal(steps.finished(options)(lines), average(lines))
-    assert steps.before_tuning(options) == "Short."
+    assert torch.equal(steps.network(options, "recogniser", base)(lines), average(lines))
+    assert steps.history(options, "recogniser", base) == "Short."
 
 
 def test_a_tuned_network_goes_on_where_it_stopped_and_is_exported(tmp_path):
@@ -123,6 +123,7 @@ def test_the_history_of_a_tuned_model_tells_of_both_trainings(tmp_path):
     base.with_suffix(".txt").write_text("From nothing.\n")
     saved(tuned, Small(), steps=12)
     assert steps.checkpoint(options, "recogniser") == tuned
-    steps.note(options, tuned, f"{steps.history(base)} Then tuned", "{lines} lines of {pages} pages", "tuning")
-    told = steps.history(tuned)
+    before = steps.history(options, "recogniser", base)
+    steps.note(options, tuned, f"{before} Then tuned", "{lines} lines of {pages} pages", "tuning")
+    told = steps.history(options, "recogniser", tuned)
     assert told.startswith("From nothing. Then tuned") and "12 steps" in told and "2 lines of 0 pages" in told
